@@ -1,0 +1,27 @@
+"""Shapes are checked while the tests run: jaxtyping in nn, losses and generation, by beartype."""
+
+import os
+from pathlib import Path
+
+import pytest
+from beartype import BeartypeConf, beartype
+from jaxtyping import install_import_hook
+
+# Tiny tensors gain nothing from threads, and processes of pytest-xdist that each take all cores wait for each
+# other (474 s against 94 s for three rooms on 2 cores). Set before torch comes in; subprocesses inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+_CHECKED = ["nn2llm.nn", "nn2llm.losses", "nn2llm.generation"]
+_HOOK = install_import_hook(_CHECKED, "tests.conftest.check_types")
+
+# An int where a float is annotated is fine, as PEP 484 says.
+check_types = beartype(conf=BeartypeConf(is_pep484_tower=True))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real data files beside the checkout; tests that need them are skipped where they are absent."""
+    folder = Path(os.environ.get("NN2LLM_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data in {folder} (set NN2LLM_SHARED_DATA to a folder that has it)")
+    return folder
