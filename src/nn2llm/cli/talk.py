@@ -1,0 +1,208 @@
+"""The interactive prompt: type a beginning, and the model goes on.
+
+Used by `nn2llm sample` and `nn2llm start`. A line is a prompt, unless it begins with / and is a command.
+Mistakes are answered in one sentence, and the talk goes on.
+"""
+
+import dataclasses
+import difflib
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich.console import Console
+
+from nn2llm.core.errors import ConfigError, Nn2llmError
+from nn2llm.core.threads import few_threads
+
+if TYPE_CHECKING:
+    from nn2llm.generation.sampling import SamplingConfig
+    from nn2llm.models.gpt import GPT
+    from nn2llm.tokenizers.base import Tokenizer
+
+__all__ = ["few_threads", "printable", "talk"]
+
+_HELP = """\
+Type the beginning of a text and press Enter: the model goes on. \\n stands for
+a new line, // begins a text with a slash, Enter alone starts a new document.
+  /temperature 0.7         below 1: more probable; above 1: more surprising;
+                           0: always the most probable token
+  /top-k 40                choose among the 40 most probable tokens, or off
+  /top-p 0.9               choose among those that have 90% together, or off
+  /min-p 0.05              choose among those at least 1/20 as probable as
+                           the best, or off
+  /repetition-penalty 1.2  make tokens already there less probable, or off
+  /length 200              tokens to write at most
+  /seed 1                  the same seed gives the same texts
+  /settings                show these values
+  /quit                    leave, as Ctrl-D does; Ctrl-C stops a text"""
+
+# Each command's setting, how its value is read, and what "off" means.
+_SAMPLING_COMMANDS: dict[str, tuple[str, type[int] | type[float], float | None]] = {
+    "temperature": ("temperature", float, 1.0),
+    "top-k": ("top_k", int, None),
+    "top-p": ("top_p", float, 1.0),
+    "min-p": ("min_p", float, 0.0),
+    "repetition-penalty": ("repetition_penalty", float, 1.0),
+}
+_OTHER_COMMANDS = ("length", "seed", "settings", "help", "quit", "exit")
+
+
+@dataclass
+class _Settings:
+    sampling: "SamplingConfig"
+    max_new_tokens: int
+    seed: int
+
+    def describe(self) -> str:
+        values = {name: getattr(self.sampling, field) for name, (field, _, _) in _SAMPLING_COMMANDS.items()}
+        shown = [f"{name} {'off' if value is None else value}" for name, value in values.items()]
+        return "   ".join([*shown, f"length {self.max_new_tokens}", f"seed {self.seed}"])
+
+
+def talk(
+    model: "GPT",
+    tokenizer: "Tokenizer",
+    console: Console,
+    *,
+    sampling: "SamplingConfig | None" = None,
+    max_new_tokens: int = 200,
+    stop_strings: Sequence[str] = (),
+    seed: int = 1,
+    on_full: Literal["stop", "slide"] = "slide",
+    read_line: Callable[[], str] | None = None,
+) -> None:
+    """Read prompts and stream continuations until /quit or the end of input.
+
+    Args:
+        model: a trained model, on any device.
+        tokenizer: the one that it was trained with.
+        console: where texts go.
+        sampling: how tokens are chosen; None is temperature 0.8.
+        max_new_tokens: the length of a text at first.
+        stop_strings: each of these ends a text.
+        seed: of the first text; later ones get seeds of their own.
+        on_full: what happens when a text fills the context (`generation.engine.generate`).
+        read_line: gives the next line and raises EOFError at the end; None reads from the terminal.
+    """
+    from nn2llm.generation.sampling import SamplingConfig
+
+    if read_line is None:
+        with suppress(ImportError):  # not on Windows; where it is, input() has arrow keys and a history
+            import readline  # noqa: F401
+        read_line = _read_from_terminal
+    settings = _Settings(sampling or SamplingConfig(temperature=0.8), max_new_tokens, seed)
+    console.print("Type the beginning of a text; /help lists the commands, Ctrl-D leaves.", style="dim")
+    while True:
+        try:
+            line = read_line()
+        except EOFError:
+            console.print()
+            return
+        except KeyboardInterrupt:
+            console.print("\nCtrl-D or /quit leaves.", style="dim")
+            continue
+        try:
+            if line.startswith("/") and not line.startswith("//"):
+                if line.strip() in {"/quit", "/exit"}:
+                    return
+                console.print(_run_command(line, settings), style="dim", markup=False, highlight=False)
+            else:
+                prompt = line.removeprefix("/").replace("\\n", "\n")
+                with few_threads(model):
+                    _continue(model, tokenizer, console, prompt, settings, stop_strings, on_full)
+        except Nn2llmError as error:
+            console.print(str(error), style="red", markup=False, highlight=False)
+
+
+def _read_from_terminal() -> str:
+    return input("> ")
+
+
+def _run_command(line: str, settings: _Settings) -> str:
+    """Do what a command says; returns the answer.
+
+    Raises:
+        ConfigError: for an unknown command or a value that cannot be.
+    """
+    name, _, value = line[1:].strip().partition(" ")
+    value = value.strip()
+    if name == "help":
+        return _HELP
+    if name == "settings":
+        return settings.describe()
+    if name in _SAMPLING_COMMANDS:
+        field, read, off = _SAMPLING_COMMANDS[name]
+        change: dict[str, Any] = {field: off if value == "off" else _read_number(name, value, read)}
+        settings.sampling = dataclasses.replace(settings.sampling, **change)
+    elif name == "length":
+        length = _read_number(name, value, int)
+        if length < 1:
+            raise ConfigError(f"/length must be at least 1, got {length}.")
+        settings.max_new_tokens = int(length)
+    elif name == "seed":
+        settings.seed = int(_read_number(name, value, int))
+    else:
+        known = [*_SAMPLING_COMMANDS, *_OTHER_COMMANDS]
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"Did you mean /{close[0]}?" if close else "/help lists the commands."
+        raise ConfigError(f"/{name} is not a command. {hint}")
+    return settings.describe()
+
+
+def _read_number(name: str, value: str, read: type[int] | type[float]) -> int | float:
+    try:
+        return read(value)
+    except ValueError:
+        kind = "a whole number" if read is int else "a number"
+        raise ConfigError(f"/{name} needs {kind}, got {value!r}.") from None
+
+
+def _continue(
+    model: "GPT",
+    tokenizer: "Tokenizer",
+    console: Console,
+    prompt: str,
+    settings: _Settings,
+    stop_strings: Sequence[str],
+    on_full: Literal["stop", "slide"],
+) -> None:
+    """Write one text as it comes; Ctrl-C ends it."""
+    from nn2llm.generation.engine import stream
+
+    pieces = stream(
+        model,
+        [tokenizer.encode(prompt) or [tokenizer.end_of_text_id]],
+        max_new_tokens=settings.max_new_tokens,
+        sampling=settings.sampling,
+        tokenizer=tokenizer,
+        stop_token_ids=[tokenizer.end_of_text_id],
+        stop_strings=stop_strings,
+        seed=settings.seed,
+        on_full=on_full,
+    )
+    settings.seed += 1  # the same prompt again shall give another text
+    started_at, note = time.perf_counter(), "stopped"
+    try:
+        console.out(printable(prompt), style="bold", end="", highlight=False)
+        for piece in pieces:
+            console.out(printable(piece.text), end="", highlight=False)
+            if piece.generation is not None:
+                num_tokens = len(piece.generation.ids)
+                speed = num_tokens / (time.perf_counter() - started_at)
+                reason = piece.generation.finish_reason.replace("_", " ")
+                note = f"{num_tokens} tokens, {speed:,.0f} tokens/s, {reason}"
+    except KeyboardInterrupt:
+        pass
+    finally:
+        console.print(f"\n[{note}]", style="dim", markup=False, highlight=False)
+
+
+def printable(text: str) -> str:
+    """The text with control characters replaced: a model must not be able to steer the terminal."""
+    return "".join(
+        char if char in "\n\t" or (ord(char) >= 32 and not 0x7F <= ord(char) < 0xA0) else "\ufffd"
+        for char in text
+    )
