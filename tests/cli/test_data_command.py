@@ -122,9 +122,14 @@ def test_inspect_finds_the_tokenizer_of_another_dataset(stories, tmp_path, capsy
     assert "is not the tokenizer these tokens were made with" in err
 
 
-@pytest.mark.parametrize(
-    "argv", [[], ["prepare"], ["inspect"], ["prepere"], ["inspect", "python-docs", "--sample-chars", "-1"]]
-)
+def test_a_negative_number_of_characters_is_refused(capsys):
+    code, _, err = run(capsys, "inspect", "python-docs", "--sample-chars", "-1")
+    assert code == 2
+    assert err.startswith("error: ")
+    assert "-1" in err
+
+
+@pytest.mark.parametrize("argv", [[], ["prepare"], ["inspect"], ["prepere"]])
 def test_wrong_usage_exits_with_2(argv):
     with pytest.raises(SystemExit) as stop:
         main(["data", *argv])

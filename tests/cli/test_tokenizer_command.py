@@ -189,10 +189,10 @@ def test_wrong_input_is_one_sentence(
     ],
 )
 def test_options_that_cannot_work_are_a_wrong_usage(arguments: list[str], message: str, capsys):
-    with pytest.raises(SystemExit) as caught:
-        main(["tokenizer", *arguments])
-    assert caught.value.code == 2
-    assert message in " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert main(["tokenizer", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
 
 
 @pytest.mark.parametrize("arguments", [["inspect", "--bogus"], ["bogus"], ["train"]])

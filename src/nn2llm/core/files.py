@@ -108,17 +108,22 @@ def replace_folder(partial: Path, target: Path) -> None:
     """Rename the finished folder `partial` to `target`, replacing an older `target`.
 
     A folder cannot be renamed over another, so the older one is first moved aside: at no instant is it half
-    deleted under its own name.
+    deleted under its own name. It comes back where the second rename fails.
 
     Raises:
         StorageError: if a rename fails.
     """
     aside = target.with_name(f".{target.name}.old")
     with storage_errors(target):
-        shutil.rmtree(aside, ignore_errors=True)
         if target.exists():
+            shutil.rmtree(aside, ignore_errors=True)
             os.replace(target, aside)
-        os.replace(partial, target)
+        try:
+            os.replace(partial, target)
+        except OSError:
+            if aside.exists():
+                os.replace(aside, target)
+            raise
         sync_folder(target.parent)
         shutil.rmtree(aside, ignore_errors=True)
 

@@ -5,7 +5,7 @@ of neighbouring tokens that occurs most often in the training text and make it o
 those pairs, in order, is the whole tokenizer: encoding a new text replays it.
 
 Read after base.py and presplit.py; fast.py gives the same ids sooner.
-Taught in "Implementing a BPE tokenizer".
+Taught in `bpe`.
 Sources: Sennrich et al. 2016, https://arxiv.org/abs/1508.07909, algorithm 1; on bytes: Radford et al. 2019,
 section 2.2.
 """

@@ -2,7 +2,7 @@
 
 Read after base.py. The first step of the ladder (bpe.py is the next): easy to see through, quick to learn on
 small corpora, and helpless before a character that it has never seen.
-Used by the first pretraining runs; taught beside "Implementing a BPE tokenizer".
+Used by the first pretraining runs; taught beside `bpe`.
 """
 
 from collections.abc import Iterable, Sequence

@@ -2,7 +2,7 @@
 
 Read before bpe.py. BPE merges only inside a piece, so "dog", "dog." and "dog!" share one token, and training
 counts each distinct piece once. The pattern is GPT-2's.
-Used by bpe.py and fast.py; taught in "Implementing a BPE tokenizer".
+Used by bpe.py and fast.py; taught in `bpe`.
 Source: Radford et al. 2019, section 2.2, and the `encoder.py` published with it.
 """
 

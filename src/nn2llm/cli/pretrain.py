@@ -1,0 +1,139 @@
+"""`nn2llm pretrain`: train a GPT from text."""
+
+import argparse
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from nn2llm.core.config_io import config_differences, load_config
+from nn2llm.core.errors import ConfigError
+from nn2llm.core.run_folder import RunFolder, new_run_path
+from nn2llm.train.presets import PRESETS, build_depth_config, build_preset
+from nn2llm.train.pretrain import PretrainResult, pretrain
+from nn2llm.train.pretrain_config import PretrainConfig
+
+__all__ = ["PretrainCommand", "main"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainCommand:
+    """Train a GPT from text, into a run folder: metrics, samples, checkpoints."""
+
+    settings: Annotated[PretrainConfig, tyro.conf.arg(name="")]
+    preset: str = "tiny"
+    """Named starting point; flags change it further."""
+    depth: int | None = None
+    """A whole config from the number of layers: width, context, batch, steps, learning rates."""
+    config: Path | None = None
+    """Start from this config.json, of another run for instance."""
+    out: Path | None = None
+    """Run folder. Default: runs/CORPUS-1, -2, …"""
+    resume: bool = False
+    """Go on with the run in --out where it stopped; starts it where there is none yet."""
+    profile: bool = False
+    """Show where the time of a step goes, and write a trace."""
+
+
+def main(argv: list[str]) -> int:
+    """Run `nn2llm pretrain`; returns the exit code."""
+    command = tyro.cli(
+        PretrainCommand,
+        prog="nn2llm pretrain",
+        description=_describe(),
+        default=PretrainCommand(settings=_choose_base(argv)),
+        args=argv,
+    )
+    if command.out is None:
+        if command.resume:
+            raise ConfigError("--resume needs --out RUN: which run is to go on?")
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise ConfigError("Under torchrun --out RUN is needed, so that all processes agree on it.")
+    run = RunFolder(command.out or new_run_path(_name_run(command.settings)))
+    if command.resume and run.exists:
+        _check_unchanged(command.settings, run)
+    console = Console(highlight=False)
+    result = pretrain(command.settings, run, resume=command.resume, profile=command.profile, console=console)
+    if result.is_main and not result.interrupted:
+        _report(result, console)
+    return 130 if result.interrupted else 0
+
+
+def _describe() -> str:
+    lines = [f"  {name:12} {(build.__doc__ or '').splitlines()[0]}" for name, build in PRESETS.items()]
+    return "\n".join(
+        ["Train a GPT from text, into a run folder: metrics, samples, checkpoints.", "", "Presets:", *lines]
+    )
+
+
+def _choose_base(argv: list[str]) -> PretrainConfig:
+    """The config that flags change: of --config, --depth or --preset; with --resume the run's own."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    for name in ("preset", "depth", "config", "out"):
+        parser.add_argument(f"--{name}")
+    parser.add_argument("--resume", action="store_true")
+    try:
+        chosen, _ = parser.parse_known_args(argv)
+    except argparse.ArgumentError:
+        return build_preset("tiny")  # tyro, which sees the whole line, says what is wrong
+    given = [name for name in ("preset", "depth", "config") if getattr(chosen, name) is not None]
+    if len(given) > 1:
+        raise ConfigError(f"--{given[0]} and --{given[1]} exclude each other: each sets a whole config.")
+    if chosen.config is not None:
+        path = Path(chosen.config)
+        return load_config(PretrainConfig, path / "config.json" if path.is_dir() else path)
+    if chosen.depth is not None:
+        try:
+            depth = int(chosen.depth)
+        except ValueError as error:
+            raise ConfigError(f"--depth must be a whole number, got {chosen.depth!r}.") from error
+        return build_depth_config(depth)
+    if (
+        chosen.preset is None
+        and chosen.resume
+        and chosen.out is not None
+        and RunFolder(Path(chosen.out)).exists
+    ):
+        return load_config(PretrainConfig, RunFolder(Path(chosen.out)).config_path)
+    return build_preset(chosen.preset or "tiny")
+
+
+def _check_unchanged(given: PretrainConfig, run: RunFolder) -> None:
+    """--resume takes its settings from the run; flags that say otherwise are refused, not ignored."""
+    stored = load_config(PretrainConfig, run.config_path)
+    # What the run has resolved is no change.
+    given = replace(
+        given,
+        device=stored.device if given.device == "auto" else given.device,
+        precision=stored.precision if given.precision == "auto" else given.precision,
+        num_threads=given.num_threads or stored.num_threads,
+        model=stored.model
+        if stored.init_from is not None and given.init_from == stored.init_from
+        else replace(given.model, vocab_size=given.model.vocab_size or stored.model.vocab_size),
+    )
+    differences = config_differences(stored, given)
+    if differences:
+        listed = "; ".join(
+            f"{name} is {old!r} in the run, {new!r} here" for name, (old, new) in differences.items()
+        )
+        raise ConfigError(
+            f"{run.path} was started with other settings: {listed}. "
+            "Resume without these flags, or start a new run with another --out."
+        )
+
+
+def _name_run(config: PretrainConfig) -> str:
+    """The stem of a new run's folder: the corpus, without its path."""
+    return Path(config.corpus).name.split(".")[0] or "run"
+
+
+def _report(result: PretrainResult, console: Console) -> None:
+    console.print(
+        f"Held-out loss {result.val_loss:.4f} nats a token, {result.val_bits_per_byte:.3f} bits a byte, "
+        f"after {result.step:,} steps and {result.training_s:.1f} s of training.\n"
+        f"Write with it: nn2llm sample {result.run.path}",
+        soft_wrap=True,
+    )

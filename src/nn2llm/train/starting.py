@@ -1,0 +1,136 @@
+"""The first minute of a run: every `auto` resolved, tokenizer and machine written down, the text tokenised.
+
+Used by train/pretrain.py.
+"""
+
+import dataclasses
+
+import torch
+
+from nn2llm.core.config_io import load_config, save_config
+from nn2llm.core.device import choose_device, choose_num_threads, choose_precision, measure_matmul_speed
+from nn2llm.core.errors import ConfigError, DataError
+from nn2llm.core.files import write_json_atomic
+from nn2llm.core.run_folder import RunFolder
+from nn2llm.data.batches import PackedLoader
+from nn2llm.data.corpora import load_corpus
+from nn2llm.data.downloads import get_home
+from nn2llm.data.prepare import TokenDataset, prepare_dataset
+from nn2llm.data.tokenizer_choice import build_tokenizer
+from nn2llm.models.gpt_config import GPTConfig
+from nn2llm.tokenizers import Tokenizer
+from nn2llm.train.checkpoint import load_trained_model
+from nn2llm.train.distributed import Processes
+from nn2llm.train.pretrain_config import PretrainConfig
+
+__all__ = ["check_rows", "check_text", "prepare_data", "start_run"]
+
+
+def start_run(config: PretrainConfig, run: RunFolder, processes: Processes) -> PretrainConfig:
+    """Resolve every `auto`, and write tokenizer, machine and config; the config last, since it marks a run.
+
+    The main process does; the others read what it wrote, so that all agree on what was measured.
+
+    Raises:
+        Nn2llmError: for a corpus, tokenizer, parent run, device or disk that does not work.
+    """
+    if processes.is_main:
+        check_rows(config, processes)
+        _write_start(config, run, processes)
+    processes.wait()
+    return load_config(PretrainConfig, run.config_path)
+
+
+def check_rows(config: PretrainConfig, processes: Processes) -> None:
+    """Whether a step's rows can be shared out among the processes, and theirs into micro-batches.
+
+    Raises:
+        ConfigError: if they cannot.
+    """
+    if config.batch_size % processes.world_size:
+        raise ConfigError(
+            f"batch_size must be a multiple of the {processes.world_size} processes, got {config.batch_size}."
+        )
+    rows = config.batch_size // processes.world_size
+    if config.micro_batch_size is not None and rows % config.micro_batch_size:
+        raise ConfigError(
+            f"micro_batch_size must divide the {rows} rows of each of the {processes.world_size} processes, "
+            f"got {config.micro_batch_size}."
+        )
+
+
+def _write_start(config: PretrainConfig, run: RunFolder, processes: Processes) -> None:
+    model_config, tokenizer = _choose_model(config)
+    num_threads = config.num_threads or choose_num_threads()
+    torch.set_num_threads(num_threads)
+    device = choose_device(config.device)
+    rows = config.micro_batch_size or config.batch_size // processes.world_size
+    precision = choose_precision(
+        device, config.precision, num_tokens=rows * config.num_tokens_in_row, width=model_config.n_embd
+    )
+    tokenizer.save(run.tokenizer_path)
+    check_text(_open_data(config, tokenizer), seq_len=config.seq_len or model_config.max_seq_len)
+    machine = {
+        "torch": torch.__version__,
+        "device": str(device),
+        "num_threads": num_threads,
+        "precision": f"{precision.name}: {precision.why}",
+        "matmul_flops_per_s": measure_matmul_speed(device, precision.autocast_dtype or torch.float32),
+    }
+    write_json_atomic(run.path / "machine.json", machine)
+    resolved = dataclasses.replace(
+        config,
+        model=model_config,
+        device=str(device),
+        precision=precision.name,
+        num_threads=num_threads,
+    )
+    save_config(resolved, run.config_path)
+
+
+def _choose_model(config: PretrainConfig) -> tuple[GPTConfig, Tokenizer]:
+    """The model's shape with its vocabulary, and the tokenizer: the parent's, or those of the config."""
+    if config.init_from is not None:
+        parent, tokenizer = load_trained_model(config.init_from)
+        if config.seq_len is not None and config.seq_len > parent.config.max_seq_len:
+            raise ConfigError(
+                f"seq_len {config.seq_len} is longer than the {parent.config.max_seq_len} positions of "
+                f"{config.init_from}. Set --seq-len {parent.config.max_seq_len}."
+            )
+        return parent.config, tokenizer
+    tokenizer = build_tokenizer(config.tokenizer, load_corpus(config.corpus), vocab_size=config.vocab_size)
+    if config.model.vocab_size not in {0, tokenizer.vocab_size}:
+        raise ConfigError(
+            f"model.vocab_size is {config.model.vocab_size}, but the tokenizer's is {tokenizer.vocab_size}. "
+            "Leave out --model.vocab-size."
+        )
+    return dataclasses.replace(config.model, vocab_size=tokenizer.vocab_size), tokenizer
+
+
+def prepare_data(config: PretrainConfig, tokenizer: Tokenizer, processes: Processes) -> TokenDataset:
+    """The corpus as tokens; the main process makes them, where they are not there yet."""
+    if processes.is_main:
+        _open_data(config, tokenizer)
+    processes.wait()
+    return _open_data(config, tokenizer)
+
+
+def _open_data(config: PretrainConfig, tokenizer: Tokenizer) -> TokenDataset:
+    """Cached under NN2LLM_HOME by corpus and tokenizer."""
+    corpus = load_corpus(config.corpus)
+    name = f"{corpus.fingerprint()[:16]}-{tokenizer.fingerprint()[:16]}"
+    return prepare_dataset(corpus, tokenizer, get_home() / "datasets" / name)
+
+
+def check_text(dataset: TokenDataset, *, seq_len: int) -> None:
+    """Whether the text is enough to train and to evaluate on: said before the run exists, not in its midst.
+
+    Raises:
+        DataError: if no row can be filled, or fewer than two tokens are held out.
+    """
+    PackedLoader(dataset.train, batch_size=1, seq_len=seq_len, seed=0)
+    if dataset.val_num_tokens < 2 or dataset.val_num_bytes < 1:
+        raise DataError(
+            f"The held-out part of {dataset.corpus_name} has {dataset.val_num_tokens} tokens; "
+            "two are needed to predict one. Give more text."
+        )
