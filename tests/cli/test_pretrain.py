@@ -155,6 +155,8 @@ def test_a_run_is_not_overwritten(capsys):
         (["--tokenizer", "bpf"], "There is no tokenizer 'bpf'."),
         (["--schedule.warmup-steps", "3"], "warmup_steps must be at most steps, got 3 and 2."),
         (["--seed", "-1"], "seed must be between 0 and 4294967295, got -1."),
+        (["--init-from", "nobody", "--model.n-layer", "3"], "Leave out --model.n-layer"),
+        (["--init-from", "nobody", "--tokenizer", "char"], "Leave out --tokenizer"),
     ],
 )
 def test_a_setting_that_cannot_work_is_one_sentence(capsys, tmp_path, argv, words):

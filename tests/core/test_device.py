@@ -76,7 +76,7 @@ def test_threads_follow_the_cores_unless_set(monkeypatch: pytest.MonkeyPatch, va
 
 
 def measured(**speedups: tuple[float, float]) -> Callable[..., tuple[float, float]]:
-    return lambda device, dtype, num_tokens, width: speedups[str(dtype).removeprefix("torch.")]
+    return lambda device, dtype, forward: speedups[str(dtype).removeprefix("torch.")]
 
 
 GOOD, BAD = 0.004, 0.3
@@ -85,8 +85,8 @@ GOOD, BAD = 0.004, 0.3
 @pytest.mark.parametrize(
     ("kind", "bfloat16", "float16", "expected", "scaler"),
     [
-        ("cpu", (1.49, GOOD), (9.0, GOOD), "fp32", False),
-        ("cpu", (1.5, GOOD), (9.0, GOOD), "bf16", False),
+        ("cpu", (1.29, GOOD), (9.0, GOOD), "fp32", False),
+        ("cpu", (1.3, GOOD), (9.0, GOOD), "bf16", False),
         ("cpu", (4.0, BAD), (9.0, GOOD), "fp32", False),
         ("cuda", (6.0, GOOD), (6.0, GOOD), "bf16", False),
         ("cuda", (0.4, GOOD), (5.0, GOOD), "fp16", True),
@@ -103,7 +103,7 @@ def test_precision_is_lowered_only_where_it_is_faster_and_right(
     scaler: bool,
 ):
     monkeypatch.setattr(device_module, "_compare_precisions", measured(bfloat16=bfloat16, float16=float16))
-    precision = choose_precision(torch.device(kind), "auto")
+    precision = choose_precision(torch.device(kind), "auto", forward=lambda: torch.ones(1))
     assert (precision.name, precision.needs_grad_scaler) == (expected, scaler)
     assert precision.why
 
@@ -134,9 +134,17 @@ def test_unknown_and_impossible_precisions_are_refused():
 
 
 def test_the_measurement_sees_bfloat16s_rounding():
-    speedup, error = device_module._compare_precisions(CPU, torch.bfloat16, 64, 64)
+    generator = torch.Generator().manual_seed(0)
+    x, weight = (torch.randn(64, 64, generator=generator, requires_grad=True) for _ in range(2))
+    speedup, error = device_module._compare_precisions(CPU, torch.bfloat16, lambda: x @ weight)
     assert speedup > 0
     assert 1e-5 < error < device_module._MAX_BFLOAT16_ERROR  # rounded, and not wrong
+    assert x.grad is not None  # the backward pass is measured too
+
+
+def test_auto_without_anything_to_measure_is_refused():
+    with pytest.raises(ValueError, match="needs forward"):
+        choose_precision(CPU, "auto")
 
 
 def test_autocast_computes_in_the_precision_chosen():

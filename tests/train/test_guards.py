@@ -27,6 +27,13 @@ def test_a_gradient_that_is_no_number_stops():
         guard.check_gradient(math.inf, step=2, lr_factor=1.0)
 
 
+def test_a_first_gradient_of_zero_stops_and_a_later_one_does_not():
+    guard = LossGuard(3.0)
+    with pytest.raises(TrainingError, match=r"exactly zero.*--compile"):
+        guard.check_gradient(0.0, step=1, lr_factor=1.0)
+    guard.check_gradient(0.0, step=2, lr_factor=1.0)
+
+
 def test_one_bad_batch_is_let_pass_and_a_runaway_is_stopped():
     guard = LossGuard(1.0)
     guard.check(2.0, step=1, lr_factor=1.0)

@@ -40,13 +40,15 @@ class PretrainCommand:
 
 def main(argv: list[str]) -> int:
     """Run `nn2llm pretrain`; returns the exit code."""
+    base = _choose_base(argv)
     command = tyro.cli(
         PretrainCommand,
         prog="nn2llm pretrain",
         description=_describe(),
-        default=PretrainCommand(settings=_choose_base(argv)),
+        default=PretrainCommand(settings=base),
         args=argv,
     )
+    _check_init_from(command.settings, base)
     if command.out is None:
         if command.resume:
             raise ConfigError("--resume needs --out RUN: which run is to go on?")
@@ -99,6 +101,17 @@ def _choose_base(argv: list[str]) -> PretrainConfig:
     ):
         return load_config(PretrainConfig, RunFolder(Path(chosen.out)).config_path)
     return build_preset(chosen.preset or "tiny")
+
+
+def _check_init_from(given: PretrainConfig, base: PretrainConfig) -> None:
+    """--init-from brings model and tokenizer; flags that set them too are refused, not ignored."""
+    if given.init_from is None:
+        return
+    ignored = [name for name in config_differences(base, given) if name.startswith("model.")]
+    ignored += [name for name in ("tokenizer", "vocab_size") if getattr(given, name) != getattr(base, name)]
+    if ignored:
+        flags = ", ".join("--" + name.replace("_", "-") for name in ignored)
+        raise ConfigError(f"--init-from brings its own model and tokenizer. Leave out {flags}.")
 
 
 def _check_unchanged(given: PretrainConfig, run: RunFolder) -> None:

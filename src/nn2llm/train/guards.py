@@ -42,10 +42,16 @@ class LossGuard:
         """Look at one step's gradient norm: it can overflow while the loss is still a number.
 
         Raises:
-            TrainingError: if it is not finite.
+            TrainingError: if it is not finite, or exactly zero at the first step.
         """
         if not math.isfinite(norm):
             raise _not_a_number("gradient's norm", norm, step, lr_factor)
+        # Seen: a compiler that turned a custom gradient into zeros, and training went on without learning.
+        if norm == 0 and step == 1:
+            raise TrainingError(
+                "The gradient of the first step is exactly zero, so nothing would be learned. "
+                "Try without --compile, or with --precision fp32; `nn2llm doctor` checks the device."
+            )
 
     def state_dict(self) -> dict[str, float | None]:
         """What a checkpoint keeps."""

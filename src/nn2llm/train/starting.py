@@ -4,8 +4,10 @@ Used by train/pretrain.py.
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from nn2llm.core.config_io import load_config, save_config
 from nn2llm.core.device import choose_device, choose_num_threads, choose_precision, measure_matmul_speed
@@ -17,13 +19,15 @@ from nn2llm.data.corpora import load_corpus
 from nn2llm.data.downloads import get_home
 from nn2llm.data.prepare import TokenDataset, prepare_dataset
 from nn2llm.data.tokenizer_choice import build_tokenizer
+from nn2llm.models.accounting import compute_flops_per_token
+from nn2llm.models.gpt import GPT
 from nn2llm.models.gpt_config import GPTConfig
 from nn2llm.tokenizers import Tokenizer
 from nn2llm.train.checkpoint import load_trained_model
 from nn2llm.train.distributed import Processes
 from nn2llm.train.pretrain_config import PretrainConfig
 
-__all__ = ["check_rows", "check_text", "prepare_data", "start_run"]
+__all__ = ["build_trial", "check_rows", "check_text", "prepare_data", "start_run"]
 
 
 def start_run(config: PretrainConfig, run: RunFolder, processes: Processes) -> PretrainConfig:
@@ -65,9 +69,8 @@ def _write_start(config: PretrainConfig, run: RunFolder, processes: Processes) -
     torch.set_num_threads(num_threads)
     device = choose_device(config.device)
     rows = config.micro_batch_size or config.batch_size // processes.world_size
-    precision = choose_precision(
-        device, config.precision, num_tokens=rows * config.num_tokens_in_row, width=model_config.n_embd
-    )
+    forward = build_trial(model_config, num_tokens=rows * config.num_tokens_in_row, device=device)
+    precision = choose_precision(device, config.precision, forward=forward)
     tokenizer.save(run.tokenizer_path)
     check_text(_open_data(config, tokenizer), seq_len=config.seq_len or model_config.max_seq_len)
     machine = {
@@ -86,6 +89,19 @@ def _write_start(config: PretrainConfig, run: RunFolder, processes: Processes) -
         num_threads=num_threads,
     )
     save_config(resolved, run.config_path)
+
+
+def build_trial(config: GPTConfig, *, num_tokens: int, device: torch.device) -> Callable[[], Tensor]:
+    """One layer of this model on so many tokens: what precision is measured on. The work is capped."""
+    max_flops = 1e9 if device.type == "cpu" else 1e13
+    # drawn as GPT-2's: the zeros of "scaled" would hide rounding
+    trial = dataclasses.replace(config, n_layer=1, vocab_size=256, init="gpt2", dropout=0.0)
+    length = config.max_seq_len
+    cost = compute_flops_per_token(trial, length)
+    num_rows = max(1, min(num_tokens // length, int(max_flops / (cost * length))))
+    model = GPT(trial).to(device)
+    input_ids = torch.randint(256, (num_rows, length)).to(device)
+    return lambda: model.compute_hidden(input_ids)
 
 
 def _choose_model(config: PretrainConfig) -> tuple[GPTConfig, Tokenizer]:
