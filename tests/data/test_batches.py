@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from nn2llm.core.errors import CheckpointError, DataError
-from nn2llm.data.batches import IGNORE_INDEX, DocumentLoader, PackedLoader, iterate_validation
+from nn2llm.data.batches import IGNORE_INDEX, Batch, DocumentLoader, PackedLoader, iterate_validation
 from nn2llm.data.shards import write_shards
 
 END = 0
@@ -284,3 +284,18 @@ def test_validation_needs_two_tokens_and_possible_sizes():
     for batch_size, seq_len, rank in ((0, 4, 0), (2, 0, 0), (2, 4, 1)):
         with pytest.raises(ValueError, match="must be >= 1"):
             iterate_validation(TOKENS, batch_size, seq_len, rank=rank)
+
+
+@pytest.mark.parametrize("document_ids", [None, torch.arange(35).view(5, 7)])
+def test_a_batch_splits_into_rows(document_ids: torch.Tensor | None):
+    whole = Batch(torch.arange(35).view(5, 7), torch.arange(35).view(5, 7) + 1, document_ids)
+    pieces = whole.split(2)
+    assert [len(piece.input_ids) for piece in pieces] == [2, 2, 1]
+    assert torch.equal(torch.cat([piece.input_ids for piece in pieces]), whole.input_ids)
+    assert torch.equal(torch.cat([piece.labels for piece in pieces]), whole.labels)
+    if document_ids is None:
+        assert all(piece.document_ids is None for piece in pieces)
+    else:
+        assert torch.equal(
+            torch.cat([p.document_ids for p in pieces if p.document_ids is not None]), document_ids
+        )

@@ -10,10 +10,11 @@ from torch.testing import assert_close
 
 from nn2llm.core.errors import TrainingError
 from nn2llm.core.run_folder import RunFolder
+from nn2llm.core.seeding import compute_step_seed
 from nn2llm.data.batches import Batch
 from nn2llm.train.distributed import Processes
 from nn2llm.train.presets import build_preset
-from nn2llm.train.pretrain import Pretrainer, compute_step_seed, pretrain
+from nn2llm.train.pretrain import Pretrainer, pretrain
 from nn2llm.train.pretrain_config import PretrainConfig
 from nn2llm.train.starting import start_run
 from tests.train.conftest import read_records

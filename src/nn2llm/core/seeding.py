@@ -12,7 +12,7 @@ import torch
 
 from nn2llm.core.errors import CheckpointError, ConfigError
 
-__all__ = ["capture_random_state", "restore_random_state", "seed_everything"]
+__all__ = ["capture_random_state", "compute_step_seed", "restore_random_state", "seed_everything"]
 
 _MAX_SEED = 2**32 - 1
 
@@ -28,6 +28,11 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)  # CUDA and MPS too
+
+
+def compute_step_seed(seed: int, step: int, rank: int) -> int:
+    """A seed for what a step draws (dropout): its own in each step and process, whatever was drawn before."""
+    return int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0])
 
 
 def capture_random_state() -> dict[str, Any]:

@@ -15,6 +15,7 @@ with another number of ranks: rank r of W takes rows [r B, (r+1) B) of the next 
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,11 @@ class Batch:
     def pin_memory(self) -> "Batch":
         """The batch in page-locked memory, from which a GPU can copy by itself."""
         return self._map(lambda tensor: tensor.pin_memory())
+
+    def split(self, num_rows: int) -> list["Batch"]:
+        """Batches of `num_rows` rows (the last of what is left)."""
+        parts = [slice(start, start + num_rows) for start in range(0, len(self.input_ids), num_rows)]
+        return [self._map(itemgetter(part)) for part in parts]
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> "Batch":
         document_ids = None if self.document_ids is None else function(self.document_ids)

@@ -117,6 +117,11 @@ class TokenDataset:
         return self.counts["val"].num_tokens
 
     @property
+    def first_prompt(self) -> list[int]:
+        """What a sample starts from: the mark between documents, or the first token of a text without."""
+        return [self.end_of_text_id if self.separates_documents else int(self.train[0:1][0])]
+
+    @property
     def tokenizer_folder(self) -> Path:
         """Where the tokenizer lies, for `tokenizers.load_tokenizer`."""
         return self.folder / "tokenizer"

@@ -13,7 +13,6 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
-import numpy as np
 import torch
 from rich.console import Console
 from torch import Tensor
@@ -24,11 +23,15 @@ from nn2llm.core.errors import CheckpointError
 from nn2llm.core.files import read_json
 from nn2llm.core.progress import TrainingProgress
 from nn2llm.core.run_folder import JsonLinesLog, RunFolder, require_empty
-from nn2llm.core.seeding import capture_random_state, restore_random_state, seed_everything
+from nn2llm.core.seeding import (
+    capture_random_state,
+    compute_step_seed,
+    restore_random_state,
+    seed_everything,
+)
 from nn2llm.core.threads import few_threads
 from nn2llm.data.batches import Batch, PackedLoader
 from nn2llm.data.prefetch import PrefetchLoader
-from nn2llm.data.prepare import TokenDataset
 from nn2llm.generation.engine import generate
 from nn2llm.generation.sampling import SamplingConfig
 from nn2llm.models.accounting import compute_flops_per_token, count_parameters
@@ -261,7 +264,7 @@ class Pretrainer:
         num_labels = self.processes.sum((batch.labels != -100).sum().to(self.device))
         divisor = num_labels.clamp(min=1)
         total = torch.zeros((), device=self.device)
-        for micro in _split_batch(batch, self.micro_batch_size):
+        for micro in batch.split(self.micro_batch_size):
             micro = micro.to(self.device)
             with self.precision.autocast(self.device):
                 hidden = self.compute_hidden(micro.input_ids, document_ids=micro.document_ids)
@@ -299,7 +302,7 @@ class Pretrainer:
         with few_threads(self.model):
             result = generate(
                 self.model,
-                [first_prompt(self.dataset)],
+                [self.dataset.first_prompt],
                 max_new_tokens=self.config.sample_tokens,
                 sampling=SamplingConfig(temperature=0.8),
                 tokenizer=self.tokenizer,
@@ -414,25 +417,3 @@ class Pretrainer:
             f"{config.num_tokens_in_row} tokens ({tokens / counts.num_tokens:.1f} times through "
             f"{counts.num_tokens:,} tokens of {self.dataset.corpus_name}), {self.device}, {config.precision}"
         )
-
-
-def first_prompt(dataset: TokenDataset) -> list[int]:
-    """What a sample starts from: the mark between documents, or the first token of a text that has none."""
-    if dataset.separates_documents:
-        return [dataset.end_of_text_id]
-    return [int(dataset.train[0:1][0])]
-
-
-def compute_step_seed(seed: int, step: int, rank: int) -> int:
-    """A seed for what a step draws (dropout): its own in each step and process, whatever was drawn before."""
-    return int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0])
-
-
-def _split_batch(batch: Batch, num_rows: int) -> list[Batch]:
-    """The batch in pieces of `num_rows` rows."""
-    if num_rows >= len(batch.input_ids):
-        return [batch]
-    inputs, labels = batch.input_ids.split(num_rows), batch.labels.split(num_rows)
-    if batch.document_ids is None:
-        return [Batch(*piece) for piece in zip(inputs, labels, strict=True)]
-    return [Batch(*piece) for piece in zip(inputs, labels, batch.document_ids.split(num_rows), strict=True)]
