@@ -160,5 +160,4 @@ def _talk(run: RunFolder, console: Console) -> None:
     from nn2llm.train.checkpoint import load_trained_model
 
     model, tokenizer = load_trained_model(run.path)
-    console.print("Type the beginning of a sentence; your model goes on. /help lists what else you can do.")
     talk(model, tokenizer, console)
