@@ -182,6 +182,13 @@ def test_what_is_missing_is_one_sentence(capsys, tmp_path, argv, words):
     assert not (tmp_path / "runs" / "words-1" / "config.json").exists()
 
 
+def test_a_run_of_a_glob_has_the_name_of_its_folder(capsys, tmp_path):
+    (tmp_path / "books").mkdir()
+    (tmp_path / "books" / "one.txt").write_text((tmp_path / "words.txt").read_text())
+    assert pretrain(*QUICK, "--corpus", "books/*.txt") == 0
+    assert (tmp_path / "runs" / "books-1" / "config.json").exists()
+
+
 def test_a_config_with_a_wrong_name_or_type_is_named(capsys, tmp_path):
     config = config_to_dict(build_preset("smoke"))
     (tmp_path / "c.json").write_text(json.dumps({**config, "stepz": 3}))

@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,7 +13,11 @@ from nn2llm.data.prepare import TokenDataset, prepare_dataset
 from nn2llm.models.gpt import GPT
 from nn2llm.models.gpt_config import GPTConfig
 from nn2llm.tokenizers import train_tokenizer
-from nn2llm.train.evaluation import compute_bits_per_byte, compute_validation_loss
+from nn2llm.train.evaluation import (
+    compute_bits_per_byte,
+    compute_validation_loss,
+    count_tokens_per_byte,
+)
 
 
 @pytest.fixture
@@ -75,15 +80,25 @@ def test_a_uniform_model_has_the_loss_of_its_vocabulary(dataset, model):
     loss = compute_validation_loss(model, dataset, batch_size=8, seq_len=16)
     assert loss == pytest.approx(math.log(dataset.vocab_size), rel=1e-6)
     # one character is one byte here: log2 of the vocabulary
-    assert compute_bits_per_byte(loss, dataset) == pytest.approx(math.log2(dataset.vocab_size), rel=1e-6)
+    assert compute_bits_per_byte(loss, 1.0) == pytest.approx(math.log2(dataset.vocab_size), rel=1e-6)
 
 
 def test_bits_per_byte_by_hand(dataset):
     # 2 nats a token, 300 tokens of 1200 bytes: 600 nats are 600 / ln 2 bits
     counts = {**dataset.counts, "val": replace(dataset.counts["val"], num_tokens=300, num_bytes=1200)}
-    assert compute_bits_per_byte(2.0, replace(dataset, counts=counts)) == pytest.approx(
-        600 / math.log(2) / 1200
-    )
+    tokens_per_byte = count_tokens_per_byte(replace(dataset, counts=counts), np.ones(dataset.vocab_size))
+    assert compute_bits_per_byte(2.0, tokens_per_byte) == pytest.approx(600 / math.log(2) / 1200)
+
+
+def test_a_part_of_the_text_is_divided_by_its_own_bytes(tmp_path):
+    corpus = TextCorpus(["aaaa" * 50 + "éééé" * 50])  # held out: the last tenth, two bytes a character
+    tokenizer = train_tokenizer("char", ["aé"])
+    dataset = prepare_dataset(corpus, tokenizer, tmp_path / "data")
+    sizes = tokenizer.num_bytes_per_token()
+    assert count_tokens_per_byte(dataset, sizes) == 0.5
+    assert count_tokens_per_byte(dataset, sizes, max_tokens=7) == 0.5
+    # as if the tokens of the beginning were longer than the rest
+    assert count_tokens_per_byte(dataset, 3 * sizes, max_tokens=7) == pytest.approx(1 / 6)
 
 
 def test_with_a_document_mask_nobody_predicts_the_first_token_of_a_document(tmp_path):

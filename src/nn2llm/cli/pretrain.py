@@ -139,8 +139,10 @@ def _check_unchanged(given: PretrainConfig, run: RunFolder) -> None:
 
 
 def _name_run(config: PretrainConfig) -> str:
-    """The stem of a new run's folder: the corpus, without its path."""
-    return Path(config.corpus).name.split(".")[0] or "run"
+    """The stem of a new run's folder: the corpus, without its path; of `books/*.txt` the folder."""
+    path = Path(config.corpus)
+    name = path.name.split(".")[0]
+    return path.parent.name if "*" in name or "?" in name else name
 
 
 def _report(result: PretrainResult, console: Console) -> None:

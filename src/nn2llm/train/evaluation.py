@@ -6,6 +6,8 @@ Read data/batches.py before. Used by train/pretrain.py. Taught in `evaluating-lm
 import math
 from contextlib import AbstractContextManager, nullcontext
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -14,12 +16,25 @@ from nn2llm.data.prepare import TokenDataset
 from nn2llm.models.gpt import GPT
 from nn2llm.train.distributed import Processes
 
-__all__ = ["compute_bits_per_byte", "compute_validation_loss"]
+__all__ = ["compute_bits_per_byte", "compute_validation_loss", "count_tokens_per_byte"]
 
 
-def compute_bits_per_byte(nats_per_token: float, dataset: TokenDataset) -> float:
+def compute_bits_per_byte(nats_per_token: float, tokens_per_byte: float) -> float:
     """Nats a token as bits a byte of the held-out text: comparable between tokenizers, and with gzip."""
-    return nats_per_token / math.log(2) * dataset.val_num_tokens / dataset.val_num_bytes
+    return nats_per_token / math.log(2) * tokens_per_byte
+
+
+def count_tokens_per_byte(
+    dataset: TokenDataset, num_bytes_per_token: npt.NDArray[np.int64], *, max_tokens: int | None = None
+) -> float:
+    """Tokens a byte of the held-out text, or of the first `max_tokens` that are predicted.
+
+    `num_bytes_per_token` is the tokenizer's, int64 [V]: the beginning of a text is not like all of it.
+    """
+    if max_tokens is None or max_tokens >= dataset.val_num_tokens - 1:
+        return dataset.val_num_tokens / dataset.val_num_bytes
+    predicted = dataset.val[1 : max_tokens + 1]
+    return len(predicted) / max(1, int(num_bytes_per_token[predicted].sum()))
 
 
 @torch.inference_mode()

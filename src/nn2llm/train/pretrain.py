@@ -48,7 +48,11 @@ from nn2llm.train.checkpoint import (
     save_checkpoint,
 )
 from nn2llm.train.distributed import Processes
-from nn2llm.train.evaluation import compute_bits_per_byte, compute_validation_loss
+from nn2llm.train.evaluation import (
+    compute_bits_per_byte,
+    compute_validation_loss,
+    count_tokens_per_byte,
+)
 from nn2llm.train.guards import EarlyStopping, LossGuard
 from nn2llm.train.interrupts import Interrupts
 from nn2llm.train.pretrain_config import PretrainConfig
@@ -124,6 +128,9 @@ class Pretrainer:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.needs_grad_scaler)
         self.tokenizer = load_tokenizer(run.tokenizer_path)
         self.dataset = prepare_data(config, self.tokenizer, processes)
+        self.tokens_per_byte = count_tokens_per_byte(
+            self.dataset, self.tokenizer.num_bytes_per_token(), max_tokens=config.eval_tokens
+        )
 
         seed_everything(config.seed)
         self.model = GPT(config.model).to(self.device)
@@ -293,7 +300,10 @@ class Pretrainer:
             processes=self.processes,
         )
         self.stopping.observe(val_loss, self.step)
-        return {"val_loss": val_loss, "val_bits_per_byte": compute_bits_per_byte(val_loss, self.dataset)}
+        return {
+            "val_loss": val_loss,
+            "val_bits_per_byte": compute_bits_per_byte(val_loss, self.tokens_per_byte),
+        }
 
     def sample(self, progress: TrainingProgress) -> None:
         """Let the model write, from the end-of-text mark or the text's first token; log and show it."""
@@ -401,7 +411,7 @@ class Pretrainer:
             run=self.run,
             step=self.step,
             val_loss=best,
-            val_bits_per_byte=compute_bits_per_byte(best, self.dataset),
+            val_bits_per_byte=compute_bits_per_byte(best, self.tokens_per_byte),
             training_s=self.training_s,
             interrupted=not self.is_finished(),
             is_main=self.processes.is_main,
