@@ -140,7 +140,8 @@ def summarize_run(run: Path, root: Path, *, now: float | None = None) -> RunSumm
         DataError: if config or metrics are damaged.
     """
     flat, metrics = flatten_config(read_config(run)), read_metrics(run)
-    num_steps = _find_setting(flat, "steps") or _find_setting(flat, "num_steps")
+    steps = _find_setting(flat, "steps")
+    num_steps = _find_setting(flat, "num_steps") if steps is None else steps  # an import has 0
     changed_at = (run / "metrics.jsonl").stat().st_mtime
     losses = [loss for entry in metrics if (loss := as_number(entry.get("loss"))) is not None]
     evaluations = [entry for entry in metrics if as_number(entry.get("val_loss")) is not None]

@@ -22,7 +22,7 @@ from nn2llm.nn.attention import SelfAttention
 from nn2llm.nn.feed_forward import FeedForward
 from nn2llm.nn.kv_cache import KVCache
 from nn2llm.nn.masks import causal_mask, document_mask, padding_mask, sliding_window_mask
-from nn2llm.nn.norms import build_norm
+from nn2llm.nn.norms import LayerNorm, RMSNorm, build_norm
 from nn2llm.nn.positions import positions_of, rope_tables, sinusoidal_positions
 
 __all__ = ["GPT", "Block", "GPTOutput"]
@@ -106,6 +106,10 @@ class GPT(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         post_norm = config.norm_position == "post"
         self.final_norm = None if post_norm else build_norm(config.norm, config.n_embd, bias=config.bias)
+        if config.norm_eps is not None:
+            for module in self.modules():
+                if isinstance(module, LayerNorm | RMSNorm):  # those of queries and keys too, as in Qwen3
+                    module.eps = config.norm_eps
         # With tied embeddings there is no head of its own: one matrix, once in weights and checkpoints.
         self.head = None if config.tie_embeddings else nn.Linear(config.n_embd, config.vocab_size, bias=False)
         # Tables are computed, not learned: they stay out of checkpoints.

@@ -33,6 +33,8 @@ class GPTConfig:
     """Width of the feed-forward layer. None: 4 n_embd; for SwiGLU 8/3 n_embd, rounded up to whole 32s."""
     norm: Literal["layernorm", "rmsnorm"] = "rmsnorm"
     """Kind of norm."""
+    norm_eps: float | None = None
+    """Added under the root of every norm. None: 1e-5 for layernorm, 1e-6 for rmsnorm."""
     norm_position: Literal["pre", "post"] = "pre"
     """Normalise what a sublayer reads (pre) or what it leaves (post)."""
     position: Literal["learned", "sinusoidal", "rope", "none"] = "rope"
@@ -80,6 +82,8 @@ class GPTConfig:
                 f"n_kv_head must divide n_head, got n_kv_head={self.n_kv_head} and n_head={self.n_head}. "
                 f"Choose one of {_divisors(self.n_head)}."
             )
+        if self.norm_eps is not None and self.norm_eps <= 0:
+            raise ConfigError(f"norm_eps must be positive, got {self.norm_eps}. Typical: 1e-5, 1e-6.")
         if self.position == "rope" and self.width_of_head % 2:
             raise ConfigError(f"RoPE needs an even head_dim, got {self.width_of_head}.")
         if self.rope_theta <= 0:
@@ -104,6 +108,13 @@ class GPTConfig:
     def width_of_head(self) -> int:
         """D, with the default filled in."""
         return self.n_embd // self.n_head if self.head_dim is None else self.head_dim
+
+    @property
+    def eps_of_norm(self) -> float:
+        """What norms add under their root, with the default filled in."""
+        if self.norm_eps is not None:
+            return self.norm_eps
+        return 1e-5 if self.norm == "layernorm" else 1e-6
 
     @property
     def width_of_hidden(self) -> int:

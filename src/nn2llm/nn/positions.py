@@ -41,10 +41,12 @@ def rope_tables(
         raise ValueError(f"head_dim must be even for RoPE, got {head_dim}.")
     if theta <= 0:
         raise ValueError(f"theta must be > 0, got {theta}.")
-    # float64, then rounded: float32 angles lose digits at long positions
-    frequencies = theta ** (-torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim)
-    angles = torch.arange(max_seq_len, dtype=torch.float64)[:, None] * frequencies
-    return angles.cos().float(), angles.sin().float()
+    # In float32, operation by operation as in transformers, although float64 angles would be exact: published
+    # weights were trained with these, and logits of random models differed by 1e-5 at position 64 and 1e-3 at
+    # 4,096 between the two; with the same tables by 1e-5 at both.
+    frequencies = 1.0 / theta ** (torch.arange(0, head_dim, 2, dtype=torch.int64).float() / head_dim)
+    angles = torch.arange(max_seq_len).float()[:, None] * frequencies
+    return angles.cos(), angles.sin()
 
 
 def apply_rope(
