@@ -3,67 +3,53 @@
 Figures are ratios from one run on one machine: both sides take turns, so that a busy moment hits both.
 """
 
-import argparse
-import datetime
-from collections.abc import Callable
-from pathlib import Path
+import importlib
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
 
-from benchmarks import time_to_loss, tokenizer_training
-from nn2llm.core.machine import describe_machine
-
-RESULTS = Path(__file__).with_name("RESULTS.md")
-
-BENCHMARKS: dict[str, Callable[[argparse.Namespace], str]] = {
-    "time_to_loss": time_to_loss.run,
-    "tokenizer_training": tokenizer_training.run,
-}
-"""Name → function that measures and returns a section of Markdown."""
+from benchmarks.options import BENCHMARKS, parse_options
+from benchmarks.results import RESULTS, describe, write_section
+from nn2llm.core.errors import Nn2llmError
 
 
-def main() -> None:
-    """Run the benchmarks asked for, all by default; rewrite their sections of RESULTS.md."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default: all")
-    parser.add_argument("--repeats", type=int, default=3, help="runs a figure; the median counts")
-    parser.add_argument(
-        "--data", type=Path, default=Path("../shared/data"), help="folder with text/ and pretrain/"
-    )
-    arguments = parser.parse_args()
-    unknown = [name for name in arguments.names if name not in BENCHMARKS]
-    if unknown:
-        parser.error(f"no benchmark {unknown[0]!r}; there are: {', '.join(BENCHMARKS)}")
-    for name in arguments.names or BENCHMARKS:
-        section = BENCHMARKS[name](arguments)
-        write_section(name, f"{section}\n\n{describe()}\n")
-        print(section)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmarks asked for, all by default, and rewrite their sections of RESULTS.md.
 
+    One that cannot run (no data, no peer) says so and is left out; its old section stays. Returns 1 where
+    none has run.
+    """
+    # Before torch is loaded, as the nn2llm command does: all get it, the peers too. Without it, on a machine
+    # that does other things, the time of a step is mostly that of threads that wait for each other.
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+    try:
+        options = parse_options(argv)
+        if options.nanogpt is not None:
+            from benchmarks.peers import import_nanogpt  # a wrong path is said before anything is measured
 
-def describe() -> str:
-    """The machine, the versions and the day: a figure without them means little."""
-    machine = describe_machine()
-    versions = ", ".join(
-        f"{name} {version}"
-        for name, version in machine.versions.items()
-        if name in {"python", "torch", "numpy"}
-    )
-    day = datetime.date.today().isoformat()
-    return f"*{machine.processor}, {machine.num_cores} cores, {machine.system}; {versions}; {day}.*"
-
-
-def write_section(name: str, text: str) -> None:
-    """Replace the section `name` of RESULTS.md, or add it."""
-    sections: dict[str, str] = {}
-    if RESULTS.exists():
-        for part in RESULTS.read_text(encoding="utf-8").split("\n## ")[1:]:
-            title, _, body = part.partition("\n")
-            sections[title] = body.strip()
-    sections[name] = text.strip()
-    body = "\n\n".join(f"## {title}\n\n{sections[title]}" for title in BENCHMARKS if title in sections)
-    RESULTS.write_text(
-        f"# Results\n\nWritten by `make bench`. Ratios from one run; medians of repeats.\n\n{body}\n",
-        encoding="utf-8",
-    )
+            import_nanogpt(options.nanogpt)
+    except Nn2llmError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    num_done = 0
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["NN2LLM_HOME"] = home  # tokenised texts: nothing is left behind, nothing taken up
+        for name in options.names:
+            # imported one by one: transformers alone takes seconds
+            module = importlib.import_module(f"benchmarks.{name}")
+            print(f"--- {name}", flush=True)
+            try:
+                section = module.run(options)
+            except Nn2llmError as error:
+                print(f"{name}: skipped. {error}", flush=True)
+                continue
+            print(section, flush=True)
+            if not options.dry_run:
+                write_section(RESULTS, name, f"{section}\n\n{describe(options.nanogpt)}", order=BENCHMARKS)
+            num_done += 1
+    return 0 if num_done else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

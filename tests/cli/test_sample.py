@@ -254,16 +254,16 @@ def test_quit_leaves_and_an_interrupt_at_the_prompt_does_not(model, tokenizer):
 
 def test_an_interrupt_stops_the_text_not_the_talk(model, tokenizer, monkeypatch):
     steps = 0
-    compute_hidden = GPT.compute_hidden
+    compute_logits = GPT.compute_logits
 
     def interrupted(self, *args, **kwargs):
         nonlocal steps
         steps += 1
         if steps == 4:
             raise KeyboardInterrupt
-        return compute_hidden(self, *args, **kwargs)
+        return compute_logits(self, *args, **kwargs)
 
-    monkeypatch.setattr(GPT, "compute_hidden", interrupted)
+    monkeypatch.setattr(GPT, "compute_logits", interrupted)
     out = hold_talk(model, tokenizer, "To be", "that")
     first, second = out.split("[stopped]")
     assert "To be" in first

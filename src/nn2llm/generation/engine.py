@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from nn2llm.generation.decoder import Decoder
 from nn2llm.generation.rows import Generation, OnFull, Request, Row, compute_row_seeds
 from nn2llm.generation.sampling import SamplingConfig, apply_sampling, draw_at, mark_seen
 from nn2llm.generation.text_stream import TokenDecoder
@@ -183,6 +184,7 @@ class _Batch:
     def __init__(self, model: GPT, rows: list[Row], request: Request) -> None:
         self.rows = rows
         self._model = model
+        self._decoder = Decoder(model) if Decoder.supports(model) else None
         self._request = request
         self._indices = list(range(len(rows)))
         self._seen: Tensor | None = None
@@ -250,7 +252,10 @@ class _Batch:
 
     def _read(self, input_ids: Int[Tensor, "B T"]) -> Float[Tensor, "B V"]:
         """Append tokens to the cache; returns the logits after the last one, and computes no others."""
-        hidden = self._model.compute_hidden(input_ids, cache=self._cache)
+        if self._decoder is not None and input_ids.shape[1] == 1:
+            hidden = self._decoder.compute_hidden(input_ids[:, 0], self._cache)[:, None]
+        else:
+            hidden = self._model.compute_hidden(input_ids, cache=self._cache)
         return self._model.compute_logits(hidden[:, -1:])[:, 0]
 
 

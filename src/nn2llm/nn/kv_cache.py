@@ -47,12 +47,15 @@ class KVCache:
         Raises:
             ValueError: if they do not fit.
         """
-        stop = self.length + keys.shape[2]
+        num_tokens = keys.shape[2]
+        stop = self.length + num_tokens
         if stop > self.max_seq_len:
             raise ValueError(f"the cache holds {self.max_seq_len} positions, {stop} are needed.")
-        self.keys[layer, :, :, self.length : stop] = keys
-        self.values[layer, :, :, self.length : stop] = values
-        return self.keys[layer, :, :, :stop], self.values[layer, :, :, :stop]
+        # narrow(), not slices: Python's slices take twice as long, and one token's step is short
+        stored = self.keys[layer], self.values[layer]
+        for tensor, new in zip(stored, (keys, values), strict=True):
+            tensor.narrow(2, self.length, num_tokens).copy_(new)
+        return stored[0].narrow(2, 0, stop), stored[1].narrow(2, 0, stop)
 
     def advance(self, num_tokens: int) -> None:
         """Count `num_tokens` more positions as stored: called once a forward pass, after the last layer."""
