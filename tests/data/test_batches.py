@@ -93,9 +93,10 @@ def test_documents_are_told_apart_and_none_is_predicted_from_another():
     tokens = np.array([5, 6, END, 7, END, 8, 9])
     batch = PackedLoader(tokens, batch_size=1, seq_len=6, seed=0, end_of_text_id=END).next_batch()
     assert batch.input_ids.tolist() == [[5, 6, END, 7, END, 8]]
-    assert batch.labels.tolist() == [[6, END, IGNORE_INDEX, END, IGNORE_INDEX, 9]]
+    # END ends its document as a label, and as an input begins the next one: all is predicted
+    assert batch.labels.tolist() == [[6, END, 7, END, 8, 9]]
     assert batch.document_ids is not None
-    assert batch.document_ids.tolist() == [[0, 0, 0, 1, 1, 2]]
+    assert batch.document_ids.tolist() == [[0, 0, 1, 1, 2, 2]]
     plain = PackedLoader(tokens, batch_size=1, seq_len=6, seed=0).next_batch()
     assert plain.labels.tolist() == [[6, END, 7, END, 8, 9]]
     assert plain.document_ids is None
@@ -273,9 +274,9 @@ def test_validation_by_hand(tmp_path):
     assert batch.input_ids.tolist() == [[3, 4, END, 5], [6, 7, 0, 0]]
     assert batch.labels.tolist() == [[4, END, 5, 6], [7, -100, -100, -100]]
     (batch,) = iterate_validation(tokens, 2, 4, end_of_text_id=END)
-    assert batch.labels.tolist() == [[4, END, -100, 6], [7, -100, -100, -100]]
+    assert batch.labels.tolist() == [[4, END, 5, 6], [7, -100, -100, -100]]
     assert batch.document_ids is not None
-    assert batch.document_ids[0].tolist() == [0, 0, 0, 1]
+    assert batch.document_ids[0].tolist() == [0, 0, 1, 1]
 
 
 def test_validation_needs_two_tokens_and_possible_sizes():

@@ -133,7 +133,7 @@ def test_the_fingerprint_changes_with_the_text_and_the_field(tmp_path):
     [
         ("shakespare", "There is no corpus 'shakespare'. Did you mean 'shakespeare'?"),
         ("python-doc", "Did you mean 'python-docs'?"),
-        ("xyzzy", "Choose one of python-docs, shakespeare"),
+        ("xyzzy", "Choose one of microworld, python-docs, shakespeare"),
         ("", "No corpus was named"),
         ("HERE/storis.txt", "Did you mean 'HERE/stories.txt'?"),
         ("HERE/none/a.txt", "There is no file 'HERE/none/a.txt'. Check the path."),

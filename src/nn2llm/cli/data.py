@@ -28,6 +28,7 @@ from nn2llm.data.prepare import (
     prepare_dataset,
 )
 from nn2llm.data.readers import SUFFIXES
+from nn2llm.microworld import is_world_spec
 
 __all__ = ["InspectConfig", "PrepareConfig", "main"]
 
@@ -39,7 +40,7 @@ class PrepareConfig:
     """Tokenise a corpus once, into a folder of token shards."""
 
     corpus: str
-    """A name (python-docs, shakespeare, …), or the path of a text, a folder, or a "glob"."""
+    """A name (microworld, python-docs, shakespeare, …), or the path of a text, a folder, or a "glob"."""
     out: Path
     """Folder to write. If it holds these tokens already, nothing is done."""
     tokenizer: str = "bpe"
@@ -62,6 +63,8 @@ class InspectConfig:
     """The field of a JSON line that holds the text."""
     sample_chars: int = 400
     """Characters of text to show."""
+    facts: str | None = None
+    """List what is so in a micro-world: a kind of fact (trade, home, kin, …), or all."""
 
     def __post_init__(self) -> None:
         """Check the sample's length."""
@@ -87,6 +90,15 @@ def main(argv: list[str]) -> int:
     console = Console(highlight=False)
     if isinstance(config, PrepareConfig):
         return _prepare(config, console)
+    if is_world_spec(config.target):
+        from nn2llm.cli.world_view import inspect_world
+
+        inspect_world(config.target, config.facts, console)
+        return 0
+    if config.facts is not None:
+        raise ConfigError(
+            f"--facts is for a micro-world (`nn2llm data inspect microworld`), not {config.target!r}."
+        )
     if is_dataset_folder(Path(config.target).expanduser()):
         return _inspect_dataset(Path(config.target).expanduser(), config, console)
     return _inspect_corpus(config, console)

@@ -183,7 +183,7 @@ class PackedLoader(RowLoader):
         world_size: int = 1,
         end_of_text_id: int | None = None,
     ) -> None:
-        """`end_of_text_id`: give `document_ids`, and ask no row to predict a document from the one before it.
+        """`end_of_text_id`: give `document_ids`, in which the mark before a document belongs to it.
 
         Raises:
             DataError: if the stream is shorter than one window and its last label.
@@ -233,11 +233,9 @@ def _build_from_rows(rows: np.ndarray, end_of_text_id: int | None) -> Batch:
     labels = rows[:, 1:].astype(np.int64)
     if end_of_text_id is None:
         return Batch(torch.from_numpy(inputs), torch.from_numpy(labels))
-    is_end = inputs == end_of_text_id
-    # The end belongs to its document; the next token starts a new one, and nothing before it may predict it.
-    document_ids = np.zeros_like(inputs)
-    np.cumsum(is_end[:, :-1], axis=1, out=document_ids[:, 1:])
-    labels[is_end] = IGNORE_INDEX
+    # As a label the mark ends its document; as an input it begins the next one, whose first token is
+    # predicted from it alone. So every token is trained on, and the model knows documents that stand alone.
+    document_ids = np.cumsum(inputs == end_of_text_id, axis=1)
     return Batch(torch.from_numpy(inputs), torch.from_numpy(labels), torch.from_numpy(document_ids))
 
 
@@ -350,7 +348,7 @@ def iterate_validation(
     Each row starts where the one before ended. All batches have one shape (a compiled model sees no other)
     and all ranks get equally many: the end is filled with token 0 and label -100, perhaps whole rows or
     batches. So sum the losses and count the labels that are not -100; do not average the batches. With
-    `end_of_text_id`, `document_ids` are given and the first token of a document is nobody's label.
+    `end_of_text_id`, `document_ids` are given, as in `PackedLoader`.
 
     Raises:
         DataError: if there are fewer than two tokens.

@@ -28,6 +28,7 @@ from nn2llm.core.errors import DataError
 from nn2llm.data.downloads import DOWNLOADS, DownloadProgress, NamedDownload, RemoteFile, fetch_file
 from nn2llm.data.python_docs import iterate_python_docs
 from nn2llm.data.readers import SUFFIXES, get_suffix, read_documents
+from nn2llm.microworld import MICROWORLD, is_world_spec
 
 __all__ = [
     "CORPUS_NAMES",
@@ -39,6 +40,7 @@ __all__ = [
     "PythonDocsCorpus",
     "Split",
     "TextCorpus",
+    "check_split",
     "load_corpus",
 ]
 
@@ -46,6 +48,7 @@ Split = Literal["train", "val"]
 SPLITS: tuple[Split, Split] = ("train", "val")
 PYTHON_DOCS = "python-docs"
 CORPUS_NAMES: dict[str, str] = {
+    MICROWORLD: "a village with known truth, made by a seed; see `nn2llm data inspect microworld`",
     PYTHON_DOCS: "the reference manual inside Python itself, 0.4 MB, always there",
     **{name: download.summary for name, download in DOWNLOADS.items()},
 }
@@ -95,7 +98,7 @@ class Corpus(ABC):
         Raises:
             DataError: if the corpus is missing, empty, damaged, or cannot be split.
         """
-        _check_split(split)
+        check_split(split)
         rule = self._split_rule
         for text in self._iterate_all():
             if rule.kind == "cut":
@@ -147,7 +150,8 @@ def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def _check_split(split: str) -> None:
+def check_split(split: str) -> None:
+    """Raise ValueError unless `split` is "train" or "val"."""
     if split not in SPLITS:
         raise ValueError(f"split must be 'train' or 'val', got {split!r}.")
 
@@ -225,7 +229,7 @@ class DownloadedCorpus(Corpus):
 
     def documents(self, split: Split) -> Iterator[str]:
         """The documents of one split; the source's own held-out file where it has one."""
-        _check_split(split)
+        check_split(split)
         if self.download.val is None:
             return super().documents(split)
         file = self.download.train if split == "train" else self.download.val
@@ -297,6 +301,12 @@ def load_corpus(spec: str, *, text_field: str = "text", progress: DownloadProgre
                 f"{path} is not a text that can be read. Give a file ending in {', '.join(SUFFIXES)}."
             )
         return FileCorpus([path], name=spec, text_field=text_field)
+    if is_world_spec(spec):
+        from nn2llm.data.microworld_corpus import (
+            MicroworldCorpus,
+        )  # it is a Corpus, so it imports this module
+
+        return MicroworldCorpus(spec)
     if spec == PYTHON_DOCS:
         return PythonDocsCorpus()
     if spec in DOWNLOADS:

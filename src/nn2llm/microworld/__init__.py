@@ -1,0 +1,37 @@
+"""A small village with known truth: texts by seed, and the exact probability of each.
+
+Read in this order: script.py, vocabulary.py, village.py, cast.py, stories.py, portraits.py, questions.py,
+dialogues.py, world.py, probes.py.
+"""
+
+from nn2llm.microworld.script import AmbiguityError, ForeignTextError
+from nn2llm.microworld.village import FACT_KINDS, Fact, Person, Village, WorldConfig, build_village
+from nn2llm.microworld.world import (
+    GENRES,
+    MICROWORLD,
+    Document,
+    World,
+    build_world,
+    format_world_spec,
+    is_world_spec,
+    parse_world_spec,
+)
+
+__all__ = [
+    "FACT_KINDS",
+    "GENRES",
+    "MICROWORLD",
+    "AmbiguityError",
+    "Document",
+    "Fact",
+    "ForeignTextError",
+    "Person",
+    "Village",
+    "World",
+    "WorldConfig",
+    "build_village",
+    "build_world",
+    "format_world_spec",
+    "is_world_spec",
+    "parse_world_spec",
+]
