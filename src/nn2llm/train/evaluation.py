@@ -1,9 +1,9 @@
 """Loss on the held-out text: each of its tokens predicted once.
 
-Read data/batches.py before. Used by train/pretrain.py. Taught in `evaluating-lms` and `overfitting`.
+Read data/batches.py before; evals/ measures the same and more, once a run has ended. Used by
+train/pretrain.py. Taught in `evaluating-lms` and `overfitting`.
 """
 
-import math
 from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
@@ -13,15 +13,11 @@ from torch import Tensor
 
 from nn2llm.data.batches import iterate_validation
 from nn2llm.data.prepare import TokenDataset
+from nn2llm.evals.perplexity import compute_bits_per_byte
 from nn2llm.models.gpt import GPT
 from nn2llm.train.distributed import Processes
 
 __all__ = ["compute_bits_per_byte", "compute_validation_loss", "count_tokens_per_byte"]
-
-
-def compute_bits_per_byte(nats_per_token: float, tokens_per_byte: float) -> float:
-    """Nats a token as bits a byte of the held-out text: comparable between tokenizers, and with gzip."""
-    return nats_per_token / math.log(2) * tokens_per_byte
 
 
 def count_tokens_per_byte(
