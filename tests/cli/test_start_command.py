@@ -1,11 +1,20 @@
 """`nn2llm start`: the first thing a newcomer runs."""
 
+import contextlib
 import json
+import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
 from nn2llm.cli.main import main
+from nn2llm.cli.start import ask_who_moves_in
+from nn2llm.cli.start_report import ask_model_about
+from nn2llm.data.corpora import load_corpus
+from nn2llm.microworld import WorldConfig, build_world, parse_world_spec
+from nn2llm.microworld.questions import list_questions_about
 
 
 @pytest.fixture(autouse=True)
@@ -15,18 +24,96 @@ def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NN2LLM_RUNS", raising=False)
 
 
-def test_start_trains_compares_and_prints_samples_without_a_terminal(
+def test_start_trains_asks_the_model_and_compares_it_with_the_floor(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["start", "--preset", "smoke", "--name", "Ada", "--trade", "software engineer"]) == 0
+    output = capsys.readouterr().out
+    for expected in ("Your first language model", "gzip", "xz", "your model", "the floor"):
+        assert expected in output
+    assert "What it knows of you, Ada" in output
+    assert "'One sunny spring morning, Ada', continued" in output
+    assert "of 6 right" in output
+    config = json.loads((tmp_path / "runs/first-model-1/config.json").read_text())
+    assert "name=Ada,trade=software engineer" in config["corpus"]
+    metrics = (tmp_path / "runs/first-model-1/metrics.jsonl").read_text().splitlines()
+    assert len(metrics) == 20
+
+
+def test_the_floor_on_the_screen_is_the_world_s_and_the_answers_are_the_model_s(
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["start", "--preset", "smoke"]) == 0
     output = capsys.readouterr().out
-    for expected in ("Your first language model", "gzip", "xz", "your model", "'The ', continued"):
-        assert expected in output
-    metrics = (tmp_path / "runs/first-model-1/metrics.jsonl").read_text().splitlines()
-    assert len(metrics) == 20
-    # the figure in the table is the one measured
-    best = min(record["val_bits_per_byte"] for record in map(json.loads, metrics) if "val_loss" in record)
-    assert f"{best:.3f}" in output
+    spec = "microworld:megabytes=1"
+    world = build_world(parse_world_spec(spec))
+    texts = list(load_corpus(spec).documents("val"))
+    nats = sum(world.compute_nats(text) for text in texts)
+    assert f"{nats / len(texts):.2f}" in output
+    assert f"{nats / math.log(2) / sum(len(text.encode()) for text in texts):.3f}" in output
+    first = world.village.people[0]
+    assert f"What it knows of {first}" in output  # nobody moved in: it is asked about a villager
+
+
+class _OracleTokenizer:
+    """Characters, and an end."""
+
+    end_of_text_id = 0
+
+    def encode(self, text: str) -> list[int]:
+        return [ord(char) for char in text]
+
+
+def test_an_answer_is_right_short_or_as_a_sentence_and_otherwise_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = build_world(parse_world_spec("microworld:name=Ada,trade=baker"))
+    questions = list_questions_about(world.cast, "Ada")
+    replies = [f" {questions[0].short}.", f" {questions[1].full}.", " A dragon.", "", " In", " Nothing"]
+
+    def answer(_model: object, prompts: list[list[int]], **_: object) -> list[SimpleNamespace]:
+        assert "".join(map(chr, prompts[0][1:])) == "Question: What does Ada do for a living?\nAnswer:"
+        return [SimpleNamespace(text=reply) for reply in replies]
+
+    monkeypatch.setattr("nn2llm.generation.engine.generate", answer)
+    monkeypatch.setattr("nn2llm.cli.talk.few_threads", lambda _model: contextlib.nullcontext())
+    answers = ask_model_about(world, "Ada", object(), _OracleTokenizer())  # type: ignore[arg-type]
+    assert [right for *_, right in answers] == [True, True, False, False, False, False]
+    assert answers[0][2] == "A baker"
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["Ada", "Baker"], ("Ada", "baker")),
+        (["1x", "Ada", "b4ker", "software engineer"], ("Ada", "software engineer")),
+        ([""], (None, None)),
+        (["Ada", ""], (None, None)),
+        (["Ada"], (None, None)),
+        ([], (None, None)),
+    ],
+)
+def test_asking_who_moves_in(lines: list[str], expected: tuple[str | None, str | None]) -> None:
+    given = iter(lines)
+
+    def read_line(_prompt: str) -> str:
+        try:
+            return next(given)
+        except StopIteration:
+            raise EOFError from None
+
+    world = ask_who_moves_in(WorldConfig(), Console(quiet=True), read_line=read_line)
+    assert (world.name, world.trade) == expected
+
+
+def test_a_name_that_is_taken_is_refused_with_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["start", "--preset", "smoke", "--name", "Runa", "--trade", "baker"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: Runa is already a name in the village.")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
 
 
 def test_start_opens_the_model_that_is_there_and_trains_another_when_asked(

@@ -101,7 +101,7 @@ def test_a_part_of_the_text_is_divided_by_its_own_bytes(tmp_path):
     assert count_tokens_per_byte(dataset, 3 * sizes, max_tokens=7) == pytest.approx(1 / 6)
 
 
-def test_with_a_document_mask_nobody_predicts_the_first_token_of_a_document(tmp_path):
+def test_with_a_document_mask_a_document_is_predicted_from_its_mark_alone(tmp_path):
     corpus = TextCorpus([f"{n} is a number" for n in range(60)])
     dataset = prepare_dataset(corpus, train_tokenizer("char", corpus.documents("train")), tmp_path / "data")
     torch.manual_seed(0)
@@ -119,10 +119,7 @@ def test_with_a_document_mask_nobody_predicts_the_first_token_of_a_document(tmp_
         row = row[: len(labels)]
         piece: list[int] = []
         for token, label in zip(row, labels, strict=True):
-            piece.append(token)
-            if token == dataset.end_of_text_id:
-                piece = []
-                continue
+            piece = [token] if token == dataset.end_of_text_id else [*piece, token]
             logprobs = model(torch.tensor([piece])).logits[0, -1].log_softmax(-1)
             total -= logprobs[label].item()
             count += 1

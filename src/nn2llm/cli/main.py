@@ -29,6 +29,9 @@ COMMANDS: dict[str, Command] = {
     "data": Command("nn2llm.cli.data", "turn text into token shards, or look at a corpus"),
     "pretrain": Command("nn2llm.cli.pretrain", "train a GPT from text"),
     "sample": Command("nn2llm.cli.sample", "write text with a trained model"),
+    "eval": Command("nn2llm.cli.eval", "measure a trained model: loss, floor, knowledge"),
+    "export": Command("nn2llm.cli.export", "write a trained model as a HuggingFace folder"),
+    "import": Command("nn2llm.cli.import_", "make a run of a HuggingFace folder (GPT-2, Llama, Qwen3)"),
     "runs": Command("nn2llm.cli.runs", "list, show, compare and delete runs"),
 }
 

@@ -1,32 +1,44 @@
-"""`nn2llm start`: train a first language model, see what it learned, and talk to it.
+"""`nn2llm start`: train a first language model, ask it about yourself, see what it learned, and talk to it.
 
-What `make start` runs after installing. The first time it trains, in about a minute on two CPU cores; later
-it opens the model that is there, or goes on where training was stopped.
+What `make start` runs after installing. The first time it asks for name and trade, moves the learner into the
+micro-world and trains, in well under two minutes on two CPU cores; later it opens the model that is there, or
+goes on where training was stopped. start_report.py shows what came out.
 """
 
+import dataclasses
+import sys
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tyro
 from rich.console import Console
-from rich.table import Table
 
+from nn2llm.cli.start_report import print_samples, report_on_world
+from nn2llm.core.errors import ConfigError
 from nn2llm.core.run_folder import RunFolder, new_run_path, runs_root
+from nn2llm.microworld import WorldConfig, format_world_spec, is_world_spec, parse_world_spec
 
 if TYPE_CHECKING:
     from nn2llm.train.pretrain import PretrainResult
 
-__all__ = ["StartCommand", "main"]
+__all__ = ["StartCommand", "ask_who_moves_in", "main"]
 
 _NAME = "first-model"
-_SAMPLE_TOKENS = 120
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StartCommand:
     """Train a first language model on this machine, and talk to it."""
 
+    name: str | None = None
+    """Your name: you move into the village that the model reads about. Asked for on a terminal."""
+    trade: str | None = None
+    """What you do, such as baker or software engineer."""
+    pronoun: str = "they"
+    """she, he or they."""
     again: bool = False
     """Train another one, also where there is one already."""
     preset: str = "start"
@@ -42,17 +54,17 @@ def main(argv: list[str]) -> int:
     command = tyro.cli(StartCommand, prog="nn2llm start", args=argv)
     console = Console(highlight=False)
     run = RunFolder(_choose_folder(command))
-    if not _is_finished(run):
+    if _is_finished(run):
+        console.print(f"Your model is in {run.path}. `nn2llm start --again` trains another.", soft_wrap=True)
+    else:
         result = _train(command, run, console)
         if result.interrupted:
             return 130
-        _compare_with_compressors(result, console)
-    else:
-        console.print(f"Your model is in {run.path}. `nn2llm start --again` trains another.", soft_wrap=True)
-    if not command.talk or not _has_terminal(console):
-        _print_samples(run, console)
-    else:
+        _report(result, console)
+    if command.talk and _has_terminal(console):
         _talk(run, console)
+    else:
+        print_samples(run, console)
     return 0
 
 
@@ -80,6 +92,38 @@ def _is_finished(run: RunFolder) -> bool:
     return any(step >= steps for step, _ in list_checkpoints(run))
 
 
+def ask_who_moves_in(
+    world: WorldConfig, console: Console, *, read_line: Callable[[str], str] = input
+) -> WorldConfig:
+    """Ask for name and trade until they fit; Enter alone, or the end of input, leaves the village alone."""
+    console.print("You can move into the village that your model will read about (Enter: no).")
+    with suppress(EOFError):
+        while name := read_line("Your name? ").strip():
+            try:
+                dataclasses.replace(world, name=name, trade="baker")
+                break
+            except ConfigError as error:
+                console.print(str(error), style="red", markup=False)
+        while name and (trade := read_line("And your trade, such as baker or software engineer? ").strip()):
+            try:
+                return dataclasses.replace(world, name=name, trade=trade.lower())
+            except ConfigError as error:
+                console.print(str(error), style="red", markup=False)
+    return world
+
+
+def _settle_in(command: StartCommand, corpus: str, console: Console) -> str:
+    """The preset's world with the learner in it, by the flags or by asking on a terminal."""
+    world = parse_world_spec(corpus)
+    if command.name is not None or command.trade is not None:
+        return format_world_spec(
+            dataclasses.replace(world, name=command.name, trade=command.trade, pronoun=command.pronoun)
+        )
+    if _has_terminal(console):
+        world = ask_who_moves_in(world, console)
+    return format_world_spec(world)
+
+
 def _train(command: StartCommand, run: RunFolder, console: Console) -> "PretrainResult":
     from nn2llm.train.presets import build_preset
     from nn2llm.train.pretrain import pretrain
@@ -87,72 +131,38 @@ def _train(command: StartCommand, run: RunFolder, console: Console) -> "Pretrain
     config = build_preset(command.preset)
     if run.exists:
         console.print(f"Going on with {run.path}, which was stopped.\n", soft_wrap=True)
-    else:
-        console.print(
-            "Your first language model: a small GPT, with random weights, reads Python's reference manual\n"
-            "and learns one thing, to predict the next token. Loss is how surprised it is; watch its\n"
-            "samples turn from noise into words, then into sentences. Ctrl-C saves and stops.\n",
-            soft_wrap=True,
-        )
+        return pretrain(config, run, resume=True, console=console)
+    if is_world_spec(config.corpus):
+        config = dataclasses.replace(config, corpus=_settle_in(command, config.corpus, console))
+    console.print(
+        "\nYour first language model: a small GPT, with random weights, reads stories of a village and\n"
+        "learns one thing, to predict the next token. Loss is how surprised it is; watch its samples turn\n"
+        "from noise into words, then into sentences. Ctrl-C saves and stops.\n",
+        soft_wrap=True,
+    )
     return pretrain(config, run, resume=True, console=console)
 
 
-def _compare_with_compressors(result: "PretrainResult", console: Console) -> None:
-    """The model's bits a byte beside those of gzip and xz on the same held-out text."""
+def _report(result: "PretrainResult", console: Console) -> None:
     from nn2llm.core.config_io import load_config
-    from nn2llm.data.compression import compute_compression_baselines
-    from nn2llm.data.corpora import load_corpus
     from nn2llm.train.pretrain_config import PretrainConfig
 
-    corpus = load_corpus(load_config(PretrainConfig, result.run.config_path).corpus)
-    train, val = ("".join(corpus.documents(split)).encode() for split in ("train", "val"))
-    baselines = compute_compression_baselines(train, val)
-    table = Table(title=f"{len(val):,} bytes of text that it has never seen", title_justify="left")
-    table.add_column("predicted by")
-    table.add_column("bits a byte", justify="right")
-    table.add_row("no knowledge: each byte equally likely", "8.000")
-    table.add_row("gzip", f"{baselines.gzip:.3f}")
-    table.add_row("xz", f"{baselines.xz:.3f}")
-    table.add_row("xz, after the same training text", f"{baselines.xz_after_train:.3f}")
-    table.add_row(
-        f"your model ({result.val_loss:.3f} nats a token)", f"{result.val_bits_per_byte:.3f}", style="bold"
-    )
-    console.print(table)
+    corpus = load_config(PretrainConfig, result.run.config_path).corpus
+    if is_world_spec(corpus):
+        report_on_world(result, corpus, console)
+    else:
+        console.print(
+            f"Held-out loss {result.val_loss:.3f} nats a token, {result.val_bits_per_byte:.3f} bits a byte."
+        )
     console.print(
-        "A better prediction is a shorter code: b bits a byte could compress this text to b/8 of its size.\n"
         f"Trained in {result.training_s:.0f} s. Everything is in {result.run.path}; "
-        f"`nn2llm runs show {result.run.path}` draws its curve.\n",
+        f"`nn2llm runs show {result.run.path}` draws its curve, `nn2llm eval {result.run.path}` asks more.\n",
         soft_wrap=True,
     )
 
 
 def _has_terminal(console: Console) -> bool:
-    import sys
-
     return console.is_terminal and sys.stdin.isatty()
-
-
-def _print_samples(run: RunFolder, console: Console) -> None:
-    from nn2llm.cli.talk import few_threads, printable
-    from nn2llm.generation.engine import generate
-    from nn2llm.generation.sampling import SamplingConfig
-    from nn2llm.train.checkpoint import load_trained_model
-
-    model, tokenizer = load_trained_model(run.path)
-    prompts = ["The ", "If the ", "A class "]
-    with few_threads(model):
-        written = generate(
-            model,
-            [tokenizer.encode(prompt) for prompt in prompts],
-            max_new_tokens=_SAMPLE_TOKENS,
-            sampling=SamplingConfig(temperature=0.8),
-            tokenizer=tokenizer,
-            on_full="slide",
-        )
-    for prompt, generation in zip(prompts, written, strict=True):
-        console.print(f"--- {prompt!r}, continued " + "-" * 30, markup=False)
-        console.print(printable(prompt + (generation.text or "")) + "\n", markup=False)
-    console.print(f'Write with it: nn2llm sample {run.path} --prompt "The "', markup=False, soft_wrap=True)
 
 
 def _talk(run: RunFolder, console: Console) -> None:

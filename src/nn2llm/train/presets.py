@@ -34,6 +34,19 @@ SMALL_MODEL_OPTIMIZER = OptimizerConfig(
 """For runs of a few hundred steps of about a thousand tokens: the best region of 470 random trials."""
 
 
+MICROWORLD_OPTIMIZER = OptimizerConfig(
+    muon_lr=0.045,
+    muon_momentum=0.9,
+    adamw_lr=0.01,
+    embedding_lr=0.2,
+    head_lr=0.004,
+    beta2=0.95,
+    weight_decay=0.0,
+)
+"""For some thousand steps on the micro-world: the best region of 100 random trials. Small models on many tokens
+win there: at equal time 2 layers of 96 were 12.5% above the floor, 3 of 128 19%, 4 of 128 23%."""
+
+
 DEPTH_OPTIMIZER = OptimizerConfig(
     muon_lr=0.025, adamw_lr=0.01, embedding_lr=0.1, head_lr=0.006, weight_decay=0.0
 )
@@ -59,6 +72,7 @@ def tiny() -> PretrainConfig:
 def smoke() -> PretrainConfig:
     """The smallest run that does everything once, for tests: a second or two."""
     return PretrainConfig(
+        corpus="microworld:megabytes=1",
         model=GPTConfig(n_layer=2, n_head=2, n_embd=32, max_seq_len=32),
         vocab_size=300,
         steps=20,
@@ -73,30 +87,42 @@ def smoke() -> PretrainConfig:
 
 
 def start() -> PretrainConfig:
-    """What `make start` trains: Python's reference manual, about a minute on two CPU cores."""
+    """What `make start` trains: a village of 16 people in 2 layers, about a minute on two CPU cores."""
     return PretrainConfig(
-        corpus="python-docs",
+        corpus="microworld:people=16",
         tokenizer="bpe",
-        vocab_size=1024,
-        # no dropout: on a CPU it takes attention off its fast kernel, and a step half as long again
-        model=GPTConfig(n_layer=4, n_head=4, n_embd=128, max_seq_len=128, rope_theta=1000.0),
-        # slower than tiny's, with decay: this text is small, and is read five times
-        optimizer=OptimizerConfig(
-            muon_lr=0.03,
-            muon_momentum=0.9,
-            adamw_lr=0.01,
-            embedding_lr=0.06,
-            head_lr=0.006,
-            beta2=0.99,
-            weight_decay=0.5,
-        ),
+        vocab_size=1536,
+        model=GPTConfig(n_layer=2, n_head=3, n_embd=96, max_seq_len=128, rope_theta=1000.0),
+        document_mask=True,
+        optimizer=MICROWORLD_OPTIMIZER,
         schedule=ScheduleConfig(kind="cooldown", cooldown_fraction=0.7),
-        steps=420,
-        batch_size=12,
-        eval_every=70,
-        sample_every=70,
-        sample_tokens=80,
-        checkpoint_every=210,
+        steps=2000,
+        batch_size=8,
+        eval_every=500,
+        sample_every=500,
+        sample_tokens=60,
+        checkpoint_every=1000,
+        precision="fp32",
+    )
+
+
+def laptop() -> PretrainConfig:
+    """A micro-world of 24 people, learned almost to the floor: five minutes on two CPU cores."""
+    return PretrainConfig(
+        corpus="microworld:megabytes=30",
+        tokenizer="bpe",
+        vocab_size=1536,
+        model=GPTConfig(n_layer=3, n_head=4, n_embd=128, max_seq_len=128, rope_theta=1000.0),
+        document_mask=True,
+        optimizer=MICROWORLD_OPTIMIZER,
+        schedule=ScheduleConfig(kind="cooldown", cooldown_fraction=0.7),
+        steps=5000,
+        batch_size=8,
+        eval_every=1000,
+        sample_every=1000,
+        sample_tokens=60,
+        checkpoint_every=1000,
+        precision="fp32",
     )
 
 
@@ -160,6 +186,7 @@ PRESETS: dict[str, Callable[[], PretrainConfig]] = {
     "tiny": tiny,
     "smoke": smoke,
     "start": start,
+    "laptop": laptop,
     "nanogpt-cpu": nanogpt_cpu,
     "gpt2": gpt2,
 }

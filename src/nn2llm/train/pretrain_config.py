@@ -18,8 +18,8 @@ MAX_SEED = 2**32 - 1
 class PretrainConfig:
     """One pretraining run; saved beside it as config.json, with every `auto` resolved."""
 
-    corpus: str = "python-docs"
-    """What to read: python-docs, shakespeare, or a path or glob of .txt, .txt.gz, .jsonl, .jsonl.gz files."""
+    corpus: str = "microworld"
+    """What to read: microworld, python-docs, shakespeare, or a path or glob of .txt, .jsonl and .gz files."""
     tokenizer: str = "bpe"
     """char, bpe (both are trained on the corpus), or the path of a tokenizer or run."""
     vocab_size: int | None = None
@@ -39,7 +39,7 @@ class PretrainConfig:
     seq_len: int | None = None
     """Tokens a row. Default: the model's max_seq_len."""
     document_mask: bool = False
-    """Let tokens see only their own document."""
+    """Let tokens see only their own document, and the <|endoftext|> before it."""
     max_grad_norm: float | None = None
     """Scale the gradient down to this norm where it is larger."""
     eval_every: int = 100
