@@ -47,8 +47,8 @@ format: test-install ## sort imports and format the code
 docs: test-install ## write docs/cli.md from each command's --help
 	$(RUN) -m nn2llm.cli.reference
 
-bench: test-install ## measure against the peers (minutes)
-	$(RUN) -m benchmarks
+bench: test-install ## measure against the peers (a quarter of an hour; NANOGPT=checkout adds that one)
+	$(RUN) -m benchmarks $(if $(NANOGPT),--nanogpt $(NANOGPT)) $(BENCH)
 
 clean: ## remove caches and build outputs; .venv and runs stay
 	rm -rf build dist .bench .whl .pytest_cache .hypothesis .ruff_cache .mypy_cache .import_linter_cache

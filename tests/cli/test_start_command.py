@@ -86,6 +86,7 @@ def test_an_answer_is_right_short_or_as_a_sentence_and_otherwise_wrong(
     ("lines", "expected"),
     [
         (["Ada", "Baker"], ("Ada", "baker")),
+        (["Ada", "ML engineer"], ("Ada", "ML engineer")),
         (["1x", "Ada", "b4ker", "software engineer"], ("Ada", "software engineer")),
         ([""], (None, None)),
         (["Ada", ""], (None, None)),

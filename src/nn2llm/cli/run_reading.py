@@ -21,6 +21,7 @@ __all__ = [
     "Metrics",
     "RunState",
     "RunSummary",
+    "begins_documents",
     "compute_seconds",
     "flatten_config",
     "get_runs_root",
@@ -71,6 +72,11 @@ class RunSummary:
 def get_runs_root(runs: Path | None) -> Path:
     """The folder of all runs: `--runs`, else NN2LLM_RUNS, else ./runs."""
     return runs or runs_root()
+
+
+def begins_documents(run: Path) -> bool:
+    """Whether a prompt stands after `<|endoftext|>`: with document masks a model has seen few others."""
+    return bool(read_config(run).get("document_mask", False))
 
 
 def read_config(run: Path) -> dict[str, Any]:

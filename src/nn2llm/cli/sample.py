@@ -15,7 +15,7 @@ import tyro
 from rich.console import Console
 from tyro.conf import Positional, arg
 
-from nn2llm.cli.run_reading import get_runs_root
+from nn2llm.cli.run_reading import begins_documents, get_runs_root
 from nn2llm.cli.talk import few_threads, printable, talk
 from nn2llm.core.errors import ConfigError
 from nn2llm.core.run_folder import find_run
@@ -102,20 +102,27 @@ def main(argv: list[str]) -> int:
             stop_strings=config.stop,
             seed=config.seed,
             on_full=config.on_full,
+            begins_documents=begins_documents(folder),
         )
         return 0
+    prompt = config.prompt or ""
+    start = [tokenizer.end_of_text_id] if begins_documents(folder) or not prompt else []
     with few_threads(model):
-        _write_samples(config, sampling, model, tokenizer, console)
+        _write_samples(config, prompt, start + tokenizer.encode(prompt), sampling, model, tokenizer, console)
     return 0
 
 
 def _write_samples(
-    config: SampleConfig, sampling: "SamplingConfig", model: "GPT", tokenizer: "Tokenizer", console: Console
+    config: SampleConfig,
+    prompt: str,
+    ids: list[int],
+    sampling: "SamplingConfig",
+    model: "GPT",
+    tokenizer: "Tokenizer",
+    console: Console,
 ) -> None:
     from nn2llm.generation.engine import generate
 
-    prompt = config.prompt or ""
-    ids = tokenizer.encode(prompt) or [tokenizer.end_of_text_id]
     alone = config.num_samples == 1
 
     def show(text: str, style: str | None = None) -> None:

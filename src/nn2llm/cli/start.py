@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import tyro
 from rich.console import Console
 
+from nn2llm.cli.run_reading import begins_documents
 from nn2llm.cli.start_report import print_samples, report_on_world
 from nn2llm.core.errors import ConfigError
 from nn2llm.core.run_folder import RunFolder, new_run_path, runs_root
@@ -106,20 +107,24 @@ def ask_who_moves_in(
                 console.print(str(error), style="red", markup=False)
         while name and (trade := read_line("And your trade, such as baker or software engineer? ").strip()):
             try:
-                return dataclasses.replace(world, name=name, trade=trade.lower())
+                return dataclasses.replace(world, name=name, trade=_uncapitalise(trade))
             except ConfigError as error:
                 console.print(str(error), style="red", markup=False)
     return world
 
 
+def _uncapitalise(trade: str) -> str:
+    """ "Baker" inside a sentence is "baker", but "ML engineer" stays."""
+    return trade if trade[1:2].isupper() else trade[:1].lower() + trade[1:]
+
+
 def _settle_in(command: StartCommand, corpus: str, console: Console) -> str:
     """The preset's world with the learner in it, by the flags or by asking on a terminal."""
-    world = parse_world_spec(corpus)
+    world = dataclasses.replace(parse_world_spec(corpus), pronoun=command.pronoun)
     if command.name is not None or command.trade is not None:
-        return format_world_spec(
-            dataclasses.replace(world, name=command.name, trade=command.trade, pronoun=command.pronoun)
-        )
-    if _has_terminal(console):
+        trade = None if command.trade is None else _uncapitalise(command.trade)
+        world = dataclasses.replace(world, name=command.name, trade=trade)
+    elif _has_terminal(console):
         world = ask_who_moves_in(world, console)
     return format_world_spec(world)
 
@@ -170,4 +175,4 @@ def _talk(run: RunFolder, console: Console) -> None:
     from nn2llm.train.checkpoint import load_trained_model
 
     model, tokenizer = load_trained_model(run.path)
-    talk(model, tokenizer, console)
+    talk(model, tokenizer, console, begins_documents=begins_documents(run.path))

@@ -3,6 +3,7 @@
 Used by cli/start.py.
 """
 
+import itertools
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -21,6 +22,7 @@ __all__ = ["ask_model_about", "print_samples", "report_on_world"]
 
 _SAMPLE_TOKENS = 120
 _ANSWER_TOKENS = 24
+_NUM_DOCUMENTS_FOR_XZ = 8000
 
 
 def report_on_world(result: "PretrainResult", corpus: str, console: Console) -> None:
@@ -98,7 +100,7 @@ def _print_floor(
     with few_threads(model):
         scores = score_documents(model, tokenizer, texts)
     comparison = compare_with_floor(scores, read_documents(world, texts))[-1]
-    train = "\n".join(load_corpus(corpus).documents("train"))[: 2 << 20]
+    train = "\n".join(itertools.islice(load_corpus(corpus).documents("train"), _NUM_DOCUMENTS_FOR_XZ))
     baselines = compute_compression_baselines(train.encode(), "\n".join(texts).encode())
     table = Table(title=f"{len(texts)} documents that it has never seen", title_justify="left")
     table.add_column("predicted by")
@@ -106,7 +108,9 @@ def _print_floor(
     table.add_column("bits a byte", justify="right")
     table.add_row("no knowledge: each byte equally likely", "", "8.000")
     table.add_row("gzip", "", f"{baselines.gzip:.3f}")
-    table.add_row("xz, after 2 MB of the training text", "", f"{baselines.xz_after_train:.3f}")
+    table.add_row(
+        f"xz, after {len(train) / 1e6:.1f} MB of the training text", "", f"{baselines.xz_after_train:.3f}"
+    )
     table.add_row(
         "your model",
         f"{comparison.model_nats.estimate:.2f}",

@@ -72,6 +72,7 @@ def talk(
     stop_strings: Sequence[str] = (),
     seed: int = 1,
     on_full: Literal["stop", "slide"] = "slide",
+    begins_documents: bool = False,
     read_line: Callable[[], str] | None = None,
 ) -> None:
     """Read prompts and stream continuations until /quit or the end of input.
@@ -85,6 +86,7 @@ def talk(
         stop_strings: each of these ends a text.
         seed: of the first text; later ones get seeds of their own.
         on_full: what happens when a text fills the context (`generation.engine.generate`).
+        begins_documents: whether a prompt stands after `<|endoftext|>`.
         read_line: gives the next line and raises EOFError at the end; None reads from the terminal.
     """
     from nn2llm.generation.sampling import SamplingConfig
@@ -112,7 +114,9 @@ def talk(
             else:
                 prompt = line.removeprefix("/").replace("\\n", "\n")
                 with few_threads(model):
-                    _continue(model, tokenizer, console, prompt, settings, stop_strings, on_full)
+                    start = [tokenizer.end_of_text_id] if begins_documents or not prompt else []
+                    ids = start + tokenizer.encode(prompt)
+                    _continue(model, tokenizer, console, prompt, ids, settings, stop_strings, on_full)
         except Nn2llmError as error:
             console.print(str(error), style="red", markup=False, highlight=False)
 
@@ -165,6 +169,7 @@ def _continue(
     tokenizer: "Tokenizer",
     console: Console,
     prompt: str,
+    ids: list[int],
     settings: _Settings,
     stop_strings: Sequence[str],
     on_full: Literal["stop", "slide"],
@@ -174,7 +179,7 @@ def _continue(
 
     pieces = stream(
         model,
-        [tokenizer.encode(prompt) or [tokenizer.end_of_text_id]],
+        [ids],
         max_new_tokens=settings.max_new_tokens,
         sampling=settings.sampling,
         tokenizer=tokenizer,
