@@ -209,7 +209,14 @@ def _ask_who_has(world: World, rng: random.Random) -> ProbeItem:
 
 
 _VERBS = "likes|loves|works|lives|makes|spends|feeds|enjoys|begins|sells|helps|knows|leads|stands"
-_SINGULAR = {"cherries": "cherry", "blackberries": "blackberry", "potatoes": "potato"}
+_SINGULAR = {
+    "cherries": "cherry",
+    "blackberries": "blackberry",
+    "strawberries": "strawberry",
+    "raspberries": "raspberry",
+    "potatoes": "potato",
+    "radishes": "radish",
+}
 
 
 _PLURALS = {"is": "are", "was": "were", "has": "have"}

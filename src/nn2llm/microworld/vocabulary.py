@@ -145,7 +145,8 @@ LANES = split_words(
 )
 LANDMARKS = split_words(
     "the old well, the stone bridge, the market square, the chapel, the great oak, the river, the pond, "
-    "the orchard, the village green, the watchtower, the crossroads, the ford"
+    "the orchard, the village green, the watchtower, the crossroads, the ford, the fountain, the "
+    "footbridge, the lime tree, the long meadow"
 )
 KINDS_OF_PET = split_words("cat, dog, goat, hen, donkey, rabbit, duck, pony, parrot, tortoise, sheep, goose")
 PET_NAMES = split_words(
@@ -174,42 +175,54 @@ SOFT_THINGS = frozenset(
 """What people own, lose, lend and break: each is mended by one trade."""
 QUALITIES = split_words(
     "red, blue, green, yellow, white, black, brown, grey, purple, little, big, old, new, plain, pretty, "
-    "shabby, shiny, dusty, painted, heavy"
+    "shabby, shiny, dusty, painted, heavy, orange, pink, tiny, huge, striped, spotted, faded, clean, "
+    "muddy, golden, silver, handsome"
 )
 COLOURS = QUALITIES[:9]
 SKIES = split_words(
-    "misty, sunny, windy, cloudy, rainy, stormy, mild, bright, grey, chilly, quiet, wet, dull, fresh"
+    "misty, sunny, windy, cloudy, rainy, stormy, mild, bright, grey, chilly, quiet, wet, dull, fresh, "
+    "cool, damp, breezy, gloomy, hazy, fair"
 )
 FAIR_SKIES = split_words("sunny, mild, bright, quiet, cloudless, warm, calm, pleasant")
 SEASONS = split_words("spring, summer, autumn, winter")
 INDOORS = split_words(
     "under the bench, behind the door, on the top shelf, beside the stove, under the stairs, in the "
     "cellar, in the attic, inside an old chest, under the bed, on the windowsill, under the table, in a "
-    "cupboard"
+    "cupboard, in the kitchen, behind the curtain, beside the fireplace, in the hallway"
 )
 OUTDOORS = split_words(
     "in the hay, in the long grass, behind the woodpile, on the garden wall, beneath a heap of leaves, "
-    "between two barrels, at the foot of a tree, behind the hedge, beside the gate, under a bush"
+    "between two barrels, at the foot of a tree, behind the hedge, beside the gate, under a bush, in a "
+    "ditch, under a wheelbarrow, behind the barn, on a tree stump"
 )
 SPOTS = INDOORS + OUTDOORS
 SHELVES = split_words("under the bench, on the top shelf, on the windowsill, on the table, by the door")
 PEGS = split_words("beside the stove, behind the door, by the fire, over a chair")
-GLAD = split_words("glad, happy, pleased, delighted, cheerful, content, proud, merry")
-SAD = split_words("sad, worried, cross, unhappy, upset, gloomy, puzzled, anxious")
+GLAD = split_words(
+    "glad, happy, pleased, delighted, cheerful, content, proud, merry, grateful, relieved, thankful, "
+    "satisfied"
+)
+SAD = split_words(
+    "sad, worried, cross, unhappy, upset, gloomy, puzzled, anxious, miserable, nervous, annoyed, disappointed"
+)
 MANNERS = split_words(
     "gladly, cheerfully, quietly, slowly, quickly, carefully, eagerly, with a smile, with a laugh, with "
-    "great care, proudly, happily"
+    "great care, proudly, happily, politely, calmly, patiently, in a hurry, with a nod, with a shrug"
 )
-NUMBERS = split_words("two, three, four, five, six, seven, eight, nine, ten, eleven, twelve")
+NUMBERS = split_words(
+    "two, three, four, five, six, seven, eight, nine, ten, eleven, twelve, thirteen, fourteen, fifteen, "
+    "sixteen, seventeen, eighteen, nineteen, twenty"
+)
 ORDINALS = split_words("first, second, third, fourth, fifth, sixth, seventh, eighth, last")
 FEW = NUMBERS[:5]
 """As many as one can eat, or hours one can wait."""
 DRINKS = split_words(
-    "hot milk, mint tea, apple juice, cocoa, ginger tea, honey water, blackcurrant juice, warm cider"
+    "hot milk, mint tea, apple juice, cocoa, ginger tea, honey water, blackcurrant juice, warm cider, "
+    "pear juice, rosehip tea, buttermilk, elderflower water, barley coffee, lime blossom tea"
 )
 BASKETS = split_words(
     "apples, pears, plums, eggs, onions, carrots, walnuts, mushrooms, cherries, turnips, blackberries, "
-    "potatoes"
+    "potatoes, hazelnuts, strawberries, beans, radishes, cabbages, apricots, raspberries, leeks"
 )
 DAYS = split_words("Monday, Tuesday, Wednesday, Thursday, Friday, Saturday, Sunday")
 PARTS = split_words("morning, afternoon, evening")

@@ -27,7 +27,7 @@ __all__ = ["GENRES", "MICROWORLD", "Document", "World", "build_world", "format_w
            "parse_world_spec"]  # fmt: skip
 
 MICROWORLD = "microworld"
-GENRES: dict[str, float] = {"story": 0.42, "portrait": 0.18, "dialogue": 0.15, "questions": 0.25}
+GENRES: dict[str, float] = {"story": 0.42, "portrait": 0.17, "dialogue": 0.2, "questions": 0.21}
 """How often each kind of document comes."""
 _PROGRAMS = {"story": tell_story, "portrait": describe, "dialogue": converse, "questions": ask}
 _HELD_OUT = 10
