@@ -1,8 +1,10 @@
 """`nn2llm start`: the first thing a newcomer runs."""
 
 import contextlib
+import io
 import json
 import math
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,35 +26,37 @@ def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NN2LLM_RUNS", raising=False)
 
 
-def test_start_trains_asks_the_model_and_compares_it_with_the_floor(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["start", "--preset", "smoke", "--name", "Ada", "--trade", "software engineer"]) == 0
-    output = capsys.readouterr().out
-    for expected in ("Your first language model", "gzip", "xz", "your model", "the floor"):
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A finished first run with Ada in the village: its folder, and what was on the screen."""
+    root = tmp_path_factory.mktemp("first")
+    output = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(output):
+        patch.setenv("NN2LLM_HOME", str(root / "home"))
+        patch.delenv("NN2LLM_RUNS", raising=False)
+        who = ["--name", "Ada", "--trade", "Software engineer"]
+        assert main(["start", "--preset", "smoke", "--out", str(root / "first-model-1"), *who]) == 0
+    return root / "first-model-1", output.getvalue()
+
+
+def test_start_trains_asks_the_model_and_compares_it_with_the_floor(first: tuple[Path, str]) -> None:
+    run, output = first
+    for expected in ("Your first language model", "gzip", "xz", "your model", "the floor", "of 6 right"):
         assert expected in output
     assert "What it knows of you, Ada" in output
     assert "'One sunny spring morning, Ada', continued" in output
-    assert "of 6 right" in output
-    config = json.loads((tmp_path / "runs/first-model-1/config.json").read_text())
-    assert "name=Ada,trade=software engineer" in config["corpus"]
-    metrics = (tmp_path / "runs/first-model-1/metrics.jsonl").read_text().splitlines()
-    assert len(metrics) == 20
+    assert "name=Ada,trade=software engineer" in json.loads((run / "config.json").read_text())["corpus"]
+    assert len((run / "metrics.jsonl").read_text().splitlines()) == 20
 
 
-def test_the_floor_on_the_screen_is_the_world_s_and_the_answers_are_the_model_s(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert main(["start", "--preset", "smoke"]) == 0
-    output = capsys.readouterr().out
-    spec = "microworld:megabytes=1"
+def test_the_floor_on_the_screen_is_the_world_s(first: tuple[Path, str]) -> None:
+    run, output = first
+    spec = json.loads((run / "config.json").read_text())["corpus"]
     world = build_world(parse_world_spec(spec))
     texts = list(load_corpus(spec).documents("val"))
     nats = sum(world.compute_nats(text) for text in texts)
     assert f"{nats / len(texts):.2f}" in output
     assert f"{nats / math.log(2) / sum(len(text.encode()) for text in texts):.3f}" in output
-    first = world.village.people[0]
-    assert f"What it knows of {first}" in output  # nobody moved in: it is asked about a villager
 
 
 class _OracleTokenizer:
@@ -118,16 +122,18 @@ def test_a_name_that_is_taken_is_refused_with_one_sentence(
 
 
 def test_start_opens_the_model_that_is_there_and_trains_another_when_asked(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    first: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["start", "--preset", "smoke"]) == 0
+    shutil.copytree(first[0], tmp_path / "runs/first-model-1")
     before = (tmp_path / "runs/first-model-1/metrics.jsonl").read_bytes()
-    capsys.readouterr()
     assert main(["start", "--preset", "smoke"]) == 0
     assert "Your model is in runs/first-model-1" in capsys.readouterr().out.replace("\\", "/")
     assert (tmp_path / "runs/first-model-1/metrics.jsonl").read_bytes() == before
     assert main(["start", "--preset", "smoke", "--again"]) == 0
     assert (tmp_path / "runs/first-model-2/config.json").exists()
+    # nobody moved in: the model is asked about a villager
+    villager = build_world(parse_world_spec("microworld:megabytes=1")).village.people[0]
+    assert f"What it knows of {villager}" in capsys.readouterr().out
 
 
 def test_start_goes_on_with_a_run_that_was_stopped(

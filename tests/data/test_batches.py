@@ -102,6 +102,34 @@ def test_documents_are_told_apart_and_none_is_predicted_from_another():
     assert plain.document_ids is None
 
 
+def test_with_documents_told_apart_a_row_begins_where_a_document_does():
+    generator = np.random.default_rng(0)
+    documents = [[*generator.integers(1, 9, size), END] for size in generator.integers(1, 7, 60)]
+    tokens = np.concatenate([np.array([END]), *documents]).astype(np.uint16)
+    loader = PackedLoader(tokens, batch_size=3, seq_len=12, seed=0, end_of_text_id=END)
+    plain = PackedLoader(tokens, batch_size=3, seq_len=12, seed=0)
+    text = " ".join(map(str, tokens.tolist()))
+    for batch, usual in zip(take(loader, 40), take(plain, 40), strict=True):
+        # all documents are shorter than a row: each row begins with a mark, and is a piece of the stream
+        assert (batch.input_ids[:, 0] == END).all()
+        assert (batch.labels != IGNORE_INDEX).all()
+        for row, label, old in zip(
+            batch.input_ids.tolist(), batch.labels[:, -1].tolist(), usual.input_ids.tolist(), strict=True
+        ):
+            assert " ".join(map(str, [*row, label])) in text
+            # moved back by less than a document: the old row begins inside the first one
+            moved = next(n for n in range(12) if row[n:] == old[: 12 - n])
+            assert END not in old[: max(0, row[1:].index(END) + 1 - moved)] or moved == 0
+
+
+def test_a_long_document_is_read_on_where_its_beginning_is_too_far():
+    tokens = np.array([END, *range(1, 40)])
+    loader = PackedLoader(tokens, batch_size=1, seq_len=5, seed=0, end_of_text_id=END)
+    starts = sorted(int(batch.input_ids[0, 0]) for batch in take(loader, loader.num_rows))
+    assert starts[0] == END
+    assert starts[1:] == list(range(starts[1], starts[1] + 5 * (loader.num_rows - 1), 5))
+
+
 # One document a row
 
 

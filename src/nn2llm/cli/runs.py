@@ -133,7 +133,10 @@ def _list(action: List, console: Console) -> int:
     root = get_runs_root(action.runs)
     folders = find_runs(root)
     if not folders:
-        console.print(f"No runs in {root}. Train one: nn2llm pretrain --out {root}/NAME", highlight=False)
+        # not wrapped: a command that is broken cannot be copied
+        console.print(
+            f"No runs in {root}. Train one: nn2llm pretrain --out {root}/NAME", markup=False, soft_wrap=True
+        )
         return 0
     summaries, damaged = [], []
     for folder in folders:
