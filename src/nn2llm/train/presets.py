@@ -35,11 +35,11 @@ SMALL_MODEL_OPTIMIZER = OptimizerConfig(
 
 
 MICROWORLD_OPTIMIZER = OptimizerConfig(
-    muon_lr=0.06,
+    muon_lr=0.045,
     muon_momentum=0.9,
     adamw_lr=0.01,
-    embedding_lr=0.3,
-    head_lr=0.005,
+    embedding_lr=0.2,
+    head_lr=0.004,
     beta2=0.95,
     weight_decay=0.0,
 )
@@ -96,12 +96,12 @@ def start() -> PretrainConfig:
         document_mask=True,
         optimizer=MICROWORLD_OPTIMIZER,
         schedule=ScheduleConfig(kind="cooldown", cooldown_fraction=0.6),
-        steps=1750,
+        steps=1500,
         batch_size=8,
-        eval_every=350,
-        sample_every=350,
+        eval_every=300,
+        sample_every=300,
         sample_tokens=60,
-        checkpoint_every=875,
+        checkpoint_every=750,
         precision="fp32",
     )
 
@@ -114,14 +114,14 @@ def laptop() -> PretrainConfig:
         vocab_size=1536,
         model=GPTConfig(n_layer=2, n_head=4, n_embd=128, max_seq_len=128, rope_theta=1000.0),
         document_mask=True,
-        optimizer=replace(MICROWORLD_OPTIMIZER, muon_lr=0.05, embedding_lr=0.25),
+        optimizer=replace(MICROWORLD_OPTIMIZER, muon_lr=0.04),
         schedule=ScheduleConfig(kind="cooldown", cooldown_fraction=0.6),
-        steps=4400,
+        steps=4200,
         batch_size=8,
-        eval_every=880,
-        sample_every=880,
+        eval_every=840,
+        sample_every=840,
         sample_tokens=60,
-        checkpoint_every=1100,
+        checkpoint_every=1050,
         precision="fp32",
     )
 
