@@ -114,6 +114,17 @@ def test_the_same_command_gives_the_same_file(run, capsys):
     assert capsys.readouterr().out == first
 
 
+def test_a_text_that_has_changed_since_training_is_said(run, corpus, capsys):
+    (run / "machine.json").write_text(
+        json.dumps({"corpus_fingerprint": load_corpus(str(corpus)).fingerprint()})
+    )
+    assert evaluate(str(run)) == 0
+    assert "has changed since" not in capsys.readouterr().err
+    corpus.write_text(TEXT + TEXT)
+    assert evaluate(str(run)) == 0
+    assert "has changed since this model was trained" in capsys.readouterr().err
+
+
 def test_another_text_another_part_and_limits(run, tmp_path, capsys):
     other = tmp_path / "other.txt"
     other.write_text("To suffer or not to suffer. " * 50)

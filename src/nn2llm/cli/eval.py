@@ -7,6 +7,8 @@ torch is imported after the options have been read: `--help` and mistakes answer
 
 import json
 import re
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -18,6 +20,7 @@ from tyro.conf import Positional, arg
 
 from nn2llm.cli.run_reading import get_runs_root, read_config
 from nn2llm.core.errors import ConfigError, DataError
+from nn2llm.core.files import read_json
 from nn2llm.core.run_folder import RunFolder, find_run
 
 if TYPE_CHECKING:
@@ -64,6 +67,15 @@ class EvalConfig:
     """Print JSON instead of tables."""
     runs: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Folder of the runs. Default: NN2LLM_RUNS, else ./runs."""
+
+
+def _read_fingerprint(run: RunFolder) -> str | None:
+    """Of the text that the run was trained on, where it was written down."""
+    with suppress(DataError):
+        machine = read_json(run.path / "machine.json")
+        if isinstance(machine, dict):
+            return machine.get("corpus_fingerprint")
+    return None
 
 
 def main(argv: list[str]) -> int:
@@ -129,6 +141,12 @@ def main(argv: list[str]) -> int:
         "text": asdict(text),
         "microworld": None if microworld is None else asdict(microworld),
     }
+    if record["is_own_corpus"] and _read_fingerprint(run) not in (None, corpus.fingerprint()):
+        print(
+            f"Note: the text of {spec} has changed since this model was trained (another version of nn2llm, or "
+            "of the files). It is judged on what it has not read.",
+            file=sys.stderr,
+        )
     path = run.path / "evals" / f"{config.name or _name(spec, config.split, step)}.json"
     write_json_atomic(path, record)
     if config.json:

@@ -79,6 +79,7 @@ def _write_start(config: PretrainConfig, run: RunFolder, processes: Processes) -
         "num_threads": num_threads,
         "precision": f"{precision.name}: {precision.why}",
         "matmul_flops_per_s": measure_matmul_speed(device, precision.autocast_dtype or torch.float32),
+        "corpus_fingerprint": load_corpus(config.corpus).fingerprint(),
     }
     write_json_atomic(run.path / "machine.json", machine)
     resolved = dataclasses.replace(
