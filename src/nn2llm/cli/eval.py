@@ -143,8 +143,8 @@ def main(argv: list[str]) -> int:
     }
     if record["is_own_corpus"] and _read_fingerprint(run) not in (None, corpus.fingerprint()):
         print(
-            f"Note: the text of {spec} has changed since this model was trained (another version of nn2llm, or "
-            "of the files). It is judged on what it has not read.",
+            f"Note: the text of {spec} has changed since this model was trained (another nn2llm, or other "
+            "files). It is judged on what it has not read.",
             file=sys.stderr,
         )
     path = run.path / "evals" / f"{config.name or _name(spec, config.split, step)}.json"
