@@ -10,15 +10,14 @@ import pytest
 from nn2llm.core.errors import Nn2llmError
 from nn2llm.microworld.script import (
     AmbiguityError,
-    Branches,
     ForeignTextError,
     NeedChoiceError,
     Reader,
     Replayer,
     Script,
-    Variants,
     Writer,
 )
+from nn2llm.microworld.wordings import Branches, Variants
 from tests.microworld.derivations import iterate_derivations
 
 

@@ -1,7 +1,7 @@
 """A small village with known truth: texts by seed, and the exact probability of each.
 
-Read in this order: script.py, vocabulary.py, village.py, cast.py, stories.py, portraits.py, questions.py,
-dialogues.py, world.py, probes.py.
+Read in this order: wordings.py, script.py, vocabulary.py, village.py, cast.py, storytelling.py, mishaps.py,
+dealings.py, stories.py, portraits.py, questions.py, dialogues.py, world.py, probes.py.
 """
 
 from nn2llm.microworld.script import AmbiguityError, ForeignTextError

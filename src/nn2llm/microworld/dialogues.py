@@ -6,7 +6,8 @@ Read after questions.py. Used by world.py.
 from nn2llm.microworld import vocabulary as words
 from nn2llm.microworld.cast import Cast, without
 from nn2llm.microworld.questions import ASKED, KINDS, know_answer, pools_of
-from nn2llm.microworld.script import Script, Variants
+from nn2llm.microworld.script import Script
+from nn2llm.microworld.wordings import Variants
 
 __all__ = ["converse"]
 

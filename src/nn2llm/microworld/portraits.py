@@ -6,7 +6,8 @@ surroundings. Used by world.py.
 
 from nn2llm.microworld import vocabulary as words
 from nn2llm.microworld.cast import Cast, without
-from nn2llm.microworld.script import Branches, Script, Variants
+from nn2llm.microworld.script import Script
+from nn2llm.microworld.wordings import Branches, Variants
 
 __all__ = ["describe"]
 

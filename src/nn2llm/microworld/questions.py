@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from nn2llm.core.errors import ConfigError
 from nn2llm.microworld import vocabulary as words
 from nn2llm.microworld.cast import Cast, without
-from nn2llm.microworld.script import Branches, Script, Variants
+from nn2llm.microworld.script import Script
+from nn2llm.microworld.wordings import Branches, Variants
 
 __all__ = [
     "ASKED",

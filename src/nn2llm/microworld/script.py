@@ -1,9 +1,9 @@
 """A document as a row of choices: one program both writes documents and reads them back.
 
-Read first in this room. A genre (stories.py, portraits.py, …) is a function of a `Script`. It writes whole
+Read after wordings.py. A genre (stories.py, portraits.py, …) is a function of a `Script`. It writes whole
 sentences by `say`, each one of several wordings, with places for words of a pool. What it draws, and how
-probable that was, the script notes; so −log P(document) is the sum of −log P(choice), as in
-an arithmetic code.
+probable that was, the script notes; so −log P(document) is the sum of −log P(choice), as in an arithmetic
+code.
 
 - `Writer` draws the choices at random and gives the text.
 - `Reader` runs the same program along a given text and takes, at each choice, the option that stands there.
@@ -15,34 +15,25 @@ Used by world.py. Taught in `evaluating-lms`.
 
 import math
 import random
-import re
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate
-from operator import attrgetter
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from nn2llm.core.errors import DataError
+from nn2llm.microworld.wordings import Branches, Pool, Variants, find_form, join, resolve
 
 __all__ = [
     "AmbiguityError",
-    "Entity",
     "ForeignTextError",
     "Reader",
     "Replayer",
     "Script",
-    "Variants",
     "Writer",
 ]
 
-_PLACE = re.compile(r"\[(\w+)(?:<(\w+))?(?:\.([\w.]+))?\]")
 _LOG = [0.0, 0.0, *(math.log(n) for n in range(2, 2048))]
 """log n, for drawing one of n."""
-
-
-Pool = Sequence[Any] | Callable[[dict[str, Any]], Sequence[Any]]
-"""What is drawn from: entities, or a function of what is known that gives them."""
 
 
 class ForeignTextError(DataError):
@@ -51,92 +42,6 @@ class ForeignTextError(DataError):
 
 class AmbiguityError(Exception):
     """A text with two derivations: a mistake in a genre, never in the text."""
-
-
-class Entity(Protocol):
-    """What stands in a place of a sentence: `str()` is its plain form, attributes are others ("a red")."""
-
-    def __str__(self) -> str: ...
-
-
-class _Place(NamedTuple):
-    """A word to be drawn, and the text up to the next one."""
-
-    role: str
-    pool: str
-    form: Callable[[Any], Any] | None
-    following: str
-
-
-class Variants:
-    """Wordings of a sentence, one of which is drawn.
-
-    In a wording, `{h.his}` is a form of what is known already, and `[t]` or `[t.a]` draws an entity from the
-    pool of that name, which is known from then on; `[t<soft]` draws `t` from the pool `soft`.
-
-    Args:
-        wordings: the sentences.
-        weights: how often each comes; equally often by default.
-    """
-
-    __slots__ = ("cumulative", "heads", "nats", "places")
-
-    def __init__(self, *wordings: str, weights: Sequence[float] | None = None) -> None:
-        if not wordings or len(set(wordings)) < len(wordings):
-            raise ValueError(f"wordings must be different and at least one, got {wordings!r}.")
-        self.heads: list[str] = []
-        self.places: list[tuple[_Place, ...]] = []
-        for wording in wordings:
-            found = list(_PLACE.finditer(wording))
-            ends = [match.start() for match in found[1:]] + [len(wording)]
-            self.heads.append(wording[: found[0].start()] if found else wording)
-            self.places.append(
-                tuple(
-                    _Place(
-                        match[1],
-                        match[2] or match[1],
-                        attrgetter(match[3]) if match[3] else None,
-                        wording[match.end() : end],
-                    )
-                    for match, end in zip(found, ends, strict=bool(found))
-                )
-            )
-        self.nats, self.cumulative = compute_costs(weights or [1.0] * len(wordings))
-
-    def render(self, index: int, known: Mapping[str, Any]) -> str:
-        """The wording of this index, where everything that it would draw is known."""
-        parts = [self.heads[index].format_map(known)]
-        for role, _, form, following in self.places[index]:
-            parts += [_form(known[role], form), following.format_map(known)]
-        return "".join(parts)
-
-
-def compute_costs(weights: Sequence[float]) -> tuple[list[float], list[float]]:
-    """−log of each option's probability, and the cumulative probabilities to draw from."""
-    total = math.fsum(weights)
-    return [-math.log(weight / total) for weight in weights], [c / total for c in accumulate(weights)]
-
-
-class Branches:
-    """Parts of a document of which one is written: functions of a script and what `branch` is given."""
-
-    __slots__ = ("cumulative", "functions", "nats")
-
-    def __init__(self, *options: tuple[float, Callable[..., Any]]) -> None:
-        self.functions = [function for _, function in options]
-        self.nats, self.cumulative = compute_costs([weight for weight, _ in options])
-
-
-def _form(entity: Entity, form: Callable[[Any], Any] | None) -> str:
-    return str(entity) if form is None else str(form(entity))
-
-
-def _resolve(pool: Pool, known: dict[str, Any]) -> Sequence[Any]:
-    return pool(known) if callable(pool) else pool
-
-
-def _join(separator: str, head: str) -> str:
-    return head if head.startswith((",", "'", ".", ":")) else separator + head
 
 
 class Script(ABC):
@@ -206,14 +111,14 @@ class Writer(Script):
         self.nats += variants.nats[index]
         known, pieces = self.known, self._pieces
         head = variants.heads[index].format_map(known)
-        pieces.append(_join(self._separator, head))
+        pieces.append(join(self._separator, head))
         for role, name, form, following in variants.places[index]:
-            pool = _resolve(pools[name], known)
+            pool = resolve(pools[name], known)
             entity = pool[self._draw_uniform(len(pool))]
             self.nats += _LOG[len(pool)]
             known[role] = entity
             self.drawn.append(str(entity))
-            pieces.append(_form(entity, form))
+            pieces.append(find_form(entity, form))
             pieces.append(following.format_map(known))
         self._separator = " "
 
@@ -317,7 +222,7 @@ class Reader(Script):
         """The entity of the pool that stands there, and the position after it; the longest that fits."""
         best, best_end = None, -1
         for entity in pool:
-            end = self._match(position, _form(entity, form))
+            end = self._match(position, find_form(entity, form))
             if end == best_end != -1 and entity is not best:
                 raise AmbiguityError(f"{best} and {entity} look the same in {self._text!r}.")
             if end > best_end:
@@ -331,12 +236,12 @@ class Reader(Script):
         state = self._save()
         try:
             position = self._match(
-                self._position, _join(self._separator, variants.heads[index].format_map(self.known))
+                self._position, join(self._separator, variants.heads[index].format_map(self.known))
             )
             if position == -1:
                 return None
             for role, name, form, following in variants.places[index]:
-                pool = _resolve(pools[name], self.known)
+                pool = resolve(pools[name], self.known)
                 entity, position = self._pick(position, pool, form)
                 self.nats += _LOG[len(pool)]
                 self.known[role] = entity

@@ -19,9 +19,10 @@ from nn2llm.microworld.cast import Cast
 from nn2llm.microworld.dialogues import converse
 from nn2llm.microworld.portraits import describe
 from nn2llm.microworld.questions import ask
-from nn2llm.microworld.script import Branches, Reader, Script, Writer
+from nn2llm.microworld.script import Reader, Script, Writer
 from nn2llm.microworld.stories import tell_story
 from nn2llm.microworld.village import Fact, Village, WorldConfig, build_village
+from nn2llm.microworld.wordings import Branches
 
 __all__ = ["GENRES", "MICROWORLD", "Document", "World", "build_world", "format_world_spec", "is_world_spec",
            "parse_world_spec"]  # fmt: skip
