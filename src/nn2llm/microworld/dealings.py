@@ -1,7 +1,8 @@
 """Stories of giving and taking: presents, errands, swaps, what is lent, what is taught.
 
 Read after storytelling.py. What is swapped has changed hands, presents are chosen by what somebody likes.
-Roles: `h` hero, `o` another person, `a` who is sent, `m` who lends, `y` who sells, `t` the thing, `q` its quality.
+Roles: `h` hero, `o` another person, `a` who is sent, `m` who lends, `y` who sells, `t` the thing, `q` its
+quality.
 """
 
 from nn2llm.microworld import vocabulary as words
