@@ -207,7 +207,7 @@ SAD = split_words(
 )
 MANNERS = split_words(
     "gladly, cheerfully, quietly, slowly, quickly, carefully, eagerly, with a smile, with a laugh, with "
-    "great care, proudly, happily, politely, calmly, patiently, in a hurry, with a nod, with a shrug"
+    "great care, proudly, happily, politely, calmly, patiently, in a hurry, with a nod"
 )
 NUMBERS = split_words(
     "two, three, four, five, six, seven, eight, nine, ten, eleven, twelve, thirteen, fourteen, fifteen, "
