@@ -132,10 +132,10 @@ def _describe_place(s: Script, c: Cast) -> None:
         s.know(x=c.helpers[keeper.trade][0])
         left.append(_HELPERS)
     pools = {
-        # not closed on the day on which it sells
+        # not closed on a day on which something happens there
         "day": lambda known: without(words.DAYS, known.get("day2")),
-        "day2": lambda known: without(words.DAYS, known.get("day")),
-        "days": words.DAYS,
+        "day2": lambda known: without(words.DAYS, known.get("day"), known.get("last")),
+        "days": lambda known: without(words.DAYS, known.get("day2")),
         "n": words.NUMBERS,
         "n2": words.NUMBERS,
         "fruit": words.BASKETS,
