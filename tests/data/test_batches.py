@@ -302,9 +302,50 @@ def test_validation_by_hand(tmp_path):
     assert batch.input_ids.tolist() == [[3, 4, END, 5], [6, 7, 0, 0]]
     assert batch.labels.tolist() == [[4, END, 5, 6], [7, -100, -100, -100]]
     (batch,) = iterate_validation(tokens, 2, 4, end_of_text_id=END)
-    assert batch.labels.tolist() == [[4, END, 5, 6], [7, -100, -100, -100]]
+    # the second row begins again at the mark, and predicts what the first has not
+    assert batch.input_ids.tolist() == [[3, 4, END, 5], [END, 5, 6, 7]]
+    assert batch.labels.tolist() == [[4, END, 5, 6], [-100, -100, 7, -100]]
     assert batch.document_ids is not None
-    assert batch.document_ids[0].tolist() == [0, 0, 1, 1]
+    assert batch.document_ids.tolist() == [[0, 0, 1, 1], [1, 1, 1, 1]]
+
+
+@settings(deadline=None)
+@given(
+    sizes=st.lists(st.integers(0, 9), min_size=1, max_size=12),
+    seq_len=st.integers(1, 8),
+    batch_size=st.integers(1, 4),
+    world_size=st.integers(1, 3),
+    begins=st.booleans(),
+)
+def test_validation_of_documents_predicts_each_token_once_from_its_document(
+    sizes, seq_len, batch_size, world_size, begins
+):
+    tokens = [END] if begins else []
+    for number, size in enumerate(sizes):
+        tokens += [*range(10 * number + 1, 10 * number + size + 1), END]  # all words differ
+    if len(tokens) < 2:
+        return
+    predicted = []
+    counts = set()
+    for rank in range(world_size):
+        batches = list(
+            iterate_validation(
+                np.array(tokens), batch_size, seq_len, end_of_text_id=END, rank=rank, world_size=world_size
+            )
+        )
+        counts.add(len(batches))
+        for batch in batches:
+            for inputs, labels in zip(batch.input_ids.tolist(), batch.labels.tolist(), strict=True):
+                for place, label in enumerate(labels):
+                    if label == IGNORE_INDEX:
+                        continue
+                    predicted.append(label)
+                    if label != END and (label - 1) % 10 and (label - 1) % 10 < seq_len:
+                        # read from the beginning of its document, where that fits into a row
+                        beginning = inputs[max(0, place - (label - 1) % 10 + 1) : place + 1]
+                        assert beginning == list(range(label - (label - 1) % 10, label))
+    assert sorted(predicted) == sorted(tokens[1:])
+    assert len(counts) == 1
 
 
 def test_validation_needs_two_tokens_and_possible_sizes():

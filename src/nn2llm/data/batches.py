@@ -365,7 +365,8 @@ def iterate_validation(
     Each row starts where the one before ended. All batches have one shape (a compiled model sees no other)
     and all ranks get equally many: the end is filled with token 0 and label -100, perhaps whole rows or
     batches. So sum the losses and count the labels that are not -100; do not average the batches. With
-    `end_of_text_id`, `document_ids` are given, as in `PackedLoader`.
+    `end_of_text_id`, `document_ids` are given and rows begin where documents do, as in `PackedLoader`: what
+    was cut off is read again from its beginning, and what was a label before is not one again.
 
     Raises:
         DataError: if there are fewer than two tokens.
@@ -381,11 +382,45 @@ def iterate_validation(
         raise DataError(
             f"The held-out text has {len(tokens)} tokens; two are needed to predict one. Give more text."
         )
-    return _iterate_windows(tokens, batch_size, seq_len, end_of_text_id, rank, world_size)
+    if end_of_text_id is not None:
+        return _iterate_whole_documents(tokens, batch_size, seq_len, end_of_text_id, rank, world_size)
+    return _iterate_windows(tokens, batch_size, seq_len, rank, world_size)
+
+
+def _plan_rows(num_tokens: int, marks: Int64Array, seq_len: int) -> list[tuple[int, int]]:
+    """(where a row starts, the last token that is predicted before it) until every token is predicted."""
+    rows: list[tuple[int, int]] = []
+    predicted = 0
+    while predicted < num_tokens - 1:
+        number = int(np.searchsorted(marks, predicted, side="right")) - 1
+        near = number >= 0 and marks[number] > predicted - seq_len
+        start = int(marks[number]) if near else predicted
+        rows.append((start, predicted))
+        predicted = start + seq_len
+    return rows
+
+
+def _iterate_whole_documents(
+    tokens: TokenStream, batch_size: int, seq_len: int, end_of_text_id: int, rank: int, world_size: int
+) -> Iterator[Batch]:
+    stream = tokens[0 : len(tokens)]
+    rows = _plan_rows(len(stream), np.flatnonzero(stream == end_of_text_id), seq_len)
+    num_rows = batch_size * world_size * -(-len(rows) // (batch_size * world_size))
+    last = len(stream) - 1
+    starts, predicted = np.array(
+        rows + [(last, last)] * (num_rows - len(rows))
+    ).T  # the last ones predict nothing
+    padded = np.concatenate([stream, np.zeros(seq_len, dtype=stream.dtype)])
+    for first in range(rank * batch_size, num_rows, batch_size * world_size):
+        chosen = slice(first, first + batch_size)
+        batch = _build_from_rows(gather_rows(padded, starts[chosen], seq_len + 1), end_of_text_id)
+        places = starts[chosen, None] + np.arange(1, seq_len + 1)
+        batch.labels[torch.from_numpy((places <= predicted[chosen, None]) | (places > last))] = IGNORE_INDEX
+        yield batch
 
 
 def _iterate_windows(
-    tokens: TokenStream, batch_size: int, seq_len: int, end_of_text_id: int | None, rank: int, world_size: int
+    tokens: TokenStream, batch_size: int, seq_len: int, rank: int, world_size: int
 ) -> Iterator[Batch]:
     num_labels = len(tokens) - 1
     per_batch = batch_size * seq_len
@@ -398,6 +433,6 @@ def _iterate_windows(
         padded[: len(piece)] = piece
         # Rows overlap by one token: the last label of one is the first input of the next.
         starts = np.arange(batch_size) * seq_len
-        batch = _build_from_rows(gather_rows(padded, starts, seq_len + 1), end_of_text_id)
+        batch = _build_from_rows(gather_rows(padded, starts, seq_len + 1), None)
         batch.labels.view(-1)[filled:] = IGNORE_INDEX
         yield batch

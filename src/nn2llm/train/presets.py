@@ -89,19 +89,19 @@ def smoke() -> PretrainConfig:
 def start() -> PretrainConfig:
     """What `make start` trains: a village of 16 people in 2 layers, a minute and a half on two CPU cores."""
     return PretrainConfig(
-        corpus="microworld:people=16,megabytes=8",
+        corpus="microworld:people=16,megabytes=9",
         tokenizer="bpe",
         vocab_size=1536,
         model=GPTConfig(n_layer=2, n_head=3, n_embd=96, max_seq_len=128, rope_theta=1000.0),
         document_mask=True,
         optimizer=MICROWORLD_OPTIMIZER,
         schedule=ScheduleConfig(kind="cooldown", cooldown_fraction=0.6),
-        steps=1500,
+        steps=2000,
         batch_size=8,
-        eval_every=300,
-        sample_every=300,
+        eval_every=400,
+        sample_every=400,
         sample_tokens=60,
-        checkpoint_every=750,
+        checkpoint_every=1000,
         precision="fp32",
     )
 

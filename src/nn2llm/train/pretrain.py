@@ -316,6 +316,8 @@ class Pretrainer:
                 max_new_tokens=self.config.sample_tokens,
                 sampling=SamplingConfig(temperature=0.8),
                 tokenizer=self.tokenizer,
+                # with masks, it has never seen one document after another
+                stop_token_ids=[self.dataset.end_of_text_id] if self.config.document_mask else (),
                 seed=self.config.seed,
                 on_full="slide",
             )[0]
