@@ -11,6 +11,7 @@ import torch
 
 from nn2llm.cli import export, import_
 from nn2llm.cli.export import collect_figures
+from nn2llm.cli.run_reading import begins_documents
 from nn2llm.core.errors import CheckpointError, ConfigError, Nn2llmError, StorageError
 from nn2llm.core.run_folder import RunFolder, is_run_folder
 from nn2llm.models.gpt import GPT
@@ -122,6 +123,16 @@ def test_an_imported_run_is_a_run(run, capsys):
     card = Path("out2/README.md").read_text()
     assert "| imported from | out |" in card
     assert "held-out" not in card
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_where_a_prompt_stands_comes_back(run, masked):
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(config | {"document_mask": masked}))
+    assert export.main([str(run), "--out", "out"]) == 0  # transformers loads it with our key in config.json
+    assert ('tokenizer.bos_token + "The"' in Path("out/README.md").read_text()) == masked
+    assert import_.main(["out", "--out", "runs/back"]) == 0
+    assert begins_documents(Path("runs/back")) == masked
 
 
 def test_pretraining_starts_from_an_import(run, root, monkeypatch, capsys):

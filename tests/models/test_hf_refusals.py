@@ -75,7 +75,7 @@ def test_a_file(folder):
 
 def test_no_config(folder):
     (folder / "config.json").unlink()
-    refuse(folder, "config.json does not exist")
+    refuse(folder, ["holds no config.json. Name a folder", "nn2llm export"])
 
 
 def test_a_config_that_is_no_json(folder):

@@ -9,7 +9,14 @@ import tyro
 from rich.console import Console
 from tyro.conf import Positional, arg
 
-from nn2llm.cli.run_reading import as_number, compute_seconds, get_runs_root, read_config, read_metrics
+from nn2llm.cli.run_reading import (
+    as_number,
+    begins_documents,
+    compute_seconds,
+    get_runs_root,
+    read_config,
+    read_metrics,
+)
 from nn2llm.cli.run_tables import format_bytes
 from nn2llm.core.errors import DataError
 from nn2llm.core.files import read_json
@@ -61,7 +68,14 @@ def main(argv: list[str]) -> int:
 
     architecture = choose_architecture(model.config)
     say(f"Writing {folder} as {architecture}, then loading it back …")
-    export = export_to_hf(model, tokenizer, config.out, dtype=config.dtype, figures=collect_figures(folder))
+    export = export_to_hf(
+        model,
+        tokenizer,
+        config.out,
+        dtype=config.dtype,
+        figures=collect_figures(folder),
+        begins_documents=begins_documents(folder),
+    )
     say(export.comparison.describe())
     if not export.has_chat_template:
         say("No chat template: this tokenizer does not know the characters that one needs.")

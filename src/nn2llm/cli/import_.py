@@ -94,6 +94,7 @@ def write_run(imported: "Imported", folder: Path, out: Path) -> None:
             "architecture": imported.architecture,
             "steps": 0,
             "tokenizer": imported.tokenizer.kind,
+            "document_mask": imported.begins_documents,
             "model": config_to_dict(model.config),
         }
         write_json_atomic(run.config_path, description)

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar, cast, get_args
 from nn2llm.core.errors import CheckpointError, ConfigError
 from nn2llm.models.gpt_config import GPTConfig
 
-__all__ = ["Architecture", "build_hf_config", "choose_architecture", "parse_hf_config"]
+__all__ = ["BEGINS_DOCUMENTS", "Architecture", "build_hf_config", "choose_architecture", "parse_hf_config"]
 
 Architecture = Literal["GPT2LMHeadModel", "LlamaForCausalLM", "Qwen3ForCausalLM"]
 """What we can write and read, by the name in a `config.json`."""
@@ -25,6 +25,9 @@ _MODEL_TYPES: dict[Architecture, str] = {
     "LlamaForCausalLM": "llama",
     "Qwen3ForCausalLM": "qwen3",
 }
+
+BEGINS_DOCUMENTS = "nn2llm_begins_documents"
+"""Our own key in `config.json`: true where a prompt should stand after `<|endoftext|>`."""
 
 _ACTIVATIONS = {"gelu_tanh": "gelu_new", "gelu": "gelu", "relu": "relu", "relu2": "relu2", "silu": "silu"}
 """GPT-2's `activation_function` by our name."""

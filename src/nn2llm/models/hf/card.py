@@ -35,6 +35,7 @@ def build_card(
     *,
     dtype: str,
     has_chat_template: bool,
+    begins_documents: bool,
 ) -> str:
     """The card as Markdown, with the YAML head that the hub reads."""
     counts = compute_parameters(config)
@@ -50,6 +51,8 @@ def build_card(
     table = "\n".join(f"| {_escape(name)} | {_escape(text)} |" for name, text in rows.items())
     num_new = max(1, min(50, config.max_seq_len // 2))
     chat = _CHAT if has_chat_template else ""
+    # trained with document masks, it knows texts from their beginning, and that is the mark
+    prompt = 'tokenizer.bos_token + "The"' if begins_documents else '"The "'
     return f"""---
 library_name: transformers
 pipeline_tag: text-generation
@@ -75,7 +78,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 folder = "."  # the path of this folder
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForCausalLM.from_pretrained(folder)
-inputs = tokenizer("The ", return_tensors="pt")
+inputs = tokenizer({prompt}, return_tensors="pt")
 output = model.generate(**inputs, max_new_tokens={num_new}, do_sample=True, temperature=0.8)
 print(tokenizer.decode(output[0]))
 ```

@@ -24,7 +24,12 @@ from nn2llm.core.errors import ConfigError
 from nn2llm.core.files import replace_folder, storage_errors, write_bytes_atomic, write_json_atomic
 from nn2llm.models.accounting import count_parameters
 from nn2llm.models.gpt import GPT
-from nn2llm.models.hf.architectures import Architecture, build_hf_config, choose_architecture
+from nn2llm.models.hf.architectures import (
+    BEGINS_DOCUMENTS,
+    Architecture,
+    build_hf_config,
+    choose_architecture,
+)
 from nn2llm.models.hf.card import Figures, build_card
 from nn2llm.models.hf.comparing import Comparison, compare_ids, compare_logits
 from nn2llm.models.hf.weights import to_hf_weights
@@ -71,6 +76,7 @@ def export_to_hf(
     *,
     dtype: Dtype = "float32",
     figures: Figures | None = None,
+    begins_documents: bool = False,
 ) -> Export:
     """Write `model` and `tokenizer` into the new folder `folder`, whole and compared, or not at all.
 
@@ -80,6 +86,8 @@ def export_to_hf(
         folder: must not exist, or be empty.
         dtype: of the weights in the file; with bfloat16 the comparison is of the rounded weights.
         figures: what the card says of the run.
+        begins_documents: whether a prompt should stand after `<|endoftext|>`, as after training with document
+            masks; kept in config.json under `BEGINS_DOCUMENTS`, which transformers leaves alone.
 
     Raises:
         ConfigError: if no architecture fits the model, or `folder` holds something.
@@ -109,6 +117,8 @@ def export_to_hf(
     try:
         write_bytes_atomic(partial / "model.safetensors", data)
         config = build_hf_config(model.config, architecture, dtype=dtype, special_ids=special_ids)
+        if begins_documents:
+            config[BEGINS_DOCUMENTS] = True
         write_json_atomic(partial / "config.json", config)
         write_json_atomic(partial / "generation_config.json", special_ids)
         tokenizer.save(partial)
@@ -126,6 +136,7 @@ def export_to_hf(
             comparison,
             dtype=dtype,
             has_chat_template=chat_template is not None,
+            begins_documents=begins_documents,
         )
         write_bytes_atomic(partial / "README.md", card.encode())
         replace_folder(partial, folder)

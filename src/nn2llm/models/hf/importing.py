@@ -18,7 +18,7 @@ from torch import Tensor
 from nn2llm.core.errors import CheckpointError, DataError, TokenizerError
 from nn2llm.core.files import read_json
 from nn2llm.models.gpt import GPT
-from nn2llm.models.hf.architectures import Architecture, parse_hf_config
+from nn2llm.models.hf.architectures import BEGINS_DOCUMENTS, Architecture, parse_hf_config
 from nn2llm.models.hf.comparing import Comparison, compare_ids, compare_logits
 from nn2llm.models.hf.weights import COMPUTED, from_hf_weights
 from nn2llm.tokenizers import TOKENIZER_FILE, Tokenizer, load_tokenizer
@@ -38,6 +38,8 @@ class Imported:
     tokenizer: Tokenizer
     architecture: Architecture
     comparison: Comparison
+    begins_documents: bool
+    """Whether a prompt should stand after `<|endoftext|>`."""
     notes: list[str]
     """What was done to make it fit, a sentence each."""
 
@@ -58,9 +60,13 @@ def load_from_hf(folder: Path) -> Imported:
             f"{folder} {what}. Name a folder with a config.json and a {_WEIGHTS}, downloaded from "
             "HuggingFace or written by `nn2llm export`."
         )
-    architecture, config = parse_hf_config(
-        _read_object(folder / "config.json"), where=f"{folder}/config.json"
-    )
+    if not (folder / "config.json").exists():
+        raise CheckpointError(
+            f"{folder} holds no config.json. Name a folder downloaded from HuggingFace or written by "
+            "`nn2llm export`."
+        )
+    values = _read_object(folder / "config.json")
+    architecture, config = parse_hf_config(values, where=f"{folder}/config.json")
     tokenizer, notes = _load_tokenizer(folder)
     if tokenizer.vocab_size > config.vocab_size:
         raise CheckpointError(
@@ -87,7 +93,12 @@ def load_from_hf(folder: Path) -> Imported:
         num_texts = compare_ids(folder, tokenizer, with_transformers=False)
         comparison = replace(comparison, num_texts=num_texts)
     return Imported(
-        model=model, tokenizer=tokenizer, architecture=architecture, comparison=comparison, notes=notes
+        model=model,
+        tokenizer=tokenizer,
+        architecture=architecture,
+        comparison=comparison,
+        begins_documents=values.get(BEGINS_DOCUMENTS) is True,
+        notes=notes,
     )
 
 
