@@ -9,6 +9,7 @@ be called at every step. Used by train/.
 import math
 import time
 from collections import deque
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -60,6 +61,7 @@ class TrainingProgress:
         self.console = console or Console()
         self.step = first_step
         self._fields: dict[str, float] = {}
+        self._extra: dict[str, float] = {}
         self._start_s = time.monotonic()
         self._rate_samples: deque[tuple[float, int]] = deque(
             [(self._start_s, first_step)], maxlen=_RATE_SAMPLES
@@ -95,10 +97,16 @@ class TrainingProgress:
         tokens_per_s: float | None = None,
         lr: float | None = None,
         val_loss: float | None = None,
+        extra: Mapping[str, float] | None = None,
     ) -> None:
-        """Note where the run is; what is None stays as it was. `val_loss` prints a plain line at once."""
+        """Note where the run is; what is None stays as it was. `val_loss` prints a plain line at once.
+
+        `extra` holds what else a stage shows, by the name it is shown under.
+        """
         self.step = step
         fields = self._fields
+        if extra is not None:
+            self._extra.update(extra)
         if loss is not None:
             fields["loss"] = loss
         if val_loss is not None:
@@ -130,11 +138,13 @@ class TrainingProgress:
         fields = self._fields
         if "loss" in fields:
             parts.append(f"loss {fields['loss']:.3f}")
+        parts += [f"{name} {value:.3f}" for name, value in list(self._extra.items())[:1]]
         left = self.estimate_seconds_left()
         if self.step >= self.total_steps:
             parts.append(f"took {format_duration(time.monotonic() - self._start_s)}")
         elif left is not None and math.isfinite(left):
             parts.append(f"{format_duration(left)} left")
+        parts += [f"{name} {value:.3f}" for name, value in list(self._extra.items())[1:]]
         if "val" in fields:
             parts.append(f"val {fields['val']:.3f}")
         if "tokens_per_s" in fields:

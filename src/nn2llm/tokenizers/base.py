@@ -13,7 +13,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import regex
@@ -70,6 +70,14 @@ class Tokenizer(ABC):
     @abstractmethod
     def to_hf_json(self) -> dict[str, Any]:
         """The content of the `tokenizer.json` that makes HuggingFace's `tokenizers` give the same ids."""
+
+    @abstractmethod
+    def with_special_tokens(self, names: Sequence[str]) -> Self:
+        """The same tokenizer with further special tokens, which get the next ids.
+
+        Raises:
+            TokenizerError: if a name is there already, or empty.
+        """
 
     @property
     def vocab_size(self) -> int:

@@ -215,6 +215,10 @@ class BPETokenizer(Tokenizer):
             )
         return type(self)(self.merges[:num_merges], list(self.special_tokens), byte_order=self._byte_order)
 
+    def with_special_tokens(self, names: Sequence[str]) -> Self:
+        """See `Tokenizer.with_special_tokens`."""
+        return type(self)(self.merges, [*self.special_tokens, *names], byte_order=self._byte_order)
+
     def _merge_bytes(self, piece: bytes) -> list[int]:
         """Ids of one piece: from its bytes, merge the pair that was learnt first, until none is left."""
         ids = [self._byte_ids[byte] for byte in piece]

@@ -6,7 +6,7 @@ Used by the first pretraining runs; taught beside `bpe`.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from nn2llm.core.errors import TokenizerError
 from nn2llm.tokenizers.base import END_OF_TEXT, Tokenizer, replace_surrogates
@@ -42,6 +42,10 @@ class CharTokenizer(Tokenizer):
         for text in texts:
             characters.update(replace_surrogates(text))
         return cls(characters, special_tokens)
+
+    def with_special_tokens(self, names: Sequence[str]) -> Self:
+        """See `Tokenizer.with_special_tokens`."""
+        return type(self)(self._characters, [*self.special_tokens, *names])
 
     def _encode_ordinary(self, text: str) -> list[int]:
         try:

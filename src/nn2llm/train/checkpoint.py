@@ -17,7 +17,7 @@ import io
 import re
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import safetensors.torch
 import torch
@@ -37,12 +37,14 @@ from nn2llm.core.files import (
 from nn2llm.core.run_folder import RunFolder, find_run
 from nn2llm.models.gpt import GPT
 from nn2llm.models.gpt_config import GPTConfig
+from nn2llm.models.reward_model import RewardModel
 from nn2llm.tokenizers import Tokenizer, load_tokenizer
 
 __all__ = [
     "find_last_checkpoint",
     "list_checkpoints",
     "load_model_weights",
+    "load_reward_model",
     "load_trained_model",
     "load_training_state",
     "save_checkpoint",
@@ -73,8 +75,11 @@ def save_checkpoint(
     training_state: dict[str, Any],
     best_step: int,
     keep: int,
+    kind: Literal["gpt", "reward"] = "gpt",
 ) -> Path:
     """Write the checkpoint of `step`, then delete all but the newest `keep` and the one of `best_step`.
+
+    `kind` says what the weights are of: a model that writes, or one that scores (models/reward_model.py).
 
     Raises:
         StorageError: if the disk does not take it; the checkpoints before it stay.
@@ -98,15 +103,17 @@ def save_checkpoint(
             name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
             for name, data in contents.items()
         }
-        manifest = {"step": step, "model": config_to_dict(model_config), "files": files}
+        manifest = {"step": step, "kind": kind, "model": config_to_dict(model_config), "files": files}
         write_json_atomic(partial / _MANIFEST, manifest)
         with storage_errors(folder):
             sync_folder(partial)
+        # Before the rename: killed between the two, it names a step that is not there, and the newest counts.
+        # After it, a run killed there and found finished would keep an older step as its best.
+        write_json_atomic(run.checkpoints_path / "best.json", {"step": best_step})
         replace_folder(partial, folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    write_json_atomic(run.checkpoints_path / "best.json", {"step": best_step})
     for old_step, path in list_checkpoints(run)[:-keep]:
         if old_step != best_step:
             _delete_checkpoint(path)
@@ -222,13 +229,45 @@ def load_trained_model(run_path: Path | str, *, device: torch.device | str = "cp
     Raises:
         CheckpointError: if there is no run, no checkpoint, or it is damaged.
     """
+    run, path, manifest = _find_trained(run_path)
+    if (kind := manifest.get("kind", "gpt")) != "gpt":
+        raise CheckpointError(
+            f"{run.path} is a {kind} model: it scores replies and writes none. "
+            "Give the run that it was trained from."
+        )
+    model = GPT(config_from_dict(GPTConfig, manifest["model"], where=str(path / _MANIFEST)))
+    _load_weights(model, path)
+    return model.to(device).eval(), load_tokenizer(run.tokenizer_path)
+
+
+def load_reward_model(
+    run_path: Path | str, *, device: torch.device | str = "cpu"
+) -> tuple[RewardModel, Tokenizer]:
+    """The reward model of a run, ready to score (eval mode), and its tokenizer.
+
+    Raises:
+        CheckpointError: if there is no run, no checkpoint, it is damaged, or it is of a model that writes.
+    """
+    run, path, manifest = _find_trained(run_path)
+    if manifest.get("kind", "gpt") != "reward":
+        raise CheckpointError(
+            f"{run.path} holds a language model, which writes replies and scores none. "
+            f"Train a reward model from it: nn2llm reward --init-from {run.path}."
+        )
+    model = RewardModel(config_from_dict(GPTConfig, manifest["model"], where=str(path / _MANIFEST)))
+    _load_weights(model, path)
+    return model.to(device).eval(), load_tokenizer(run.tokenizer_path)
+
+
+def _find_trained(run_path: Path | str) -> tuple[RunFolder, Path, dict[str, Any]]:
+    """A run, its best checkpoint, and that one's manifest."""
     run = RunFolder(find_run(run_path))
     path = find_best_checkpoint(run)
-    manifest = verify_checkpoint(path)
-    config = config_from_dict(GPTConfig, manifest["model"], where=str(path / _MANIFEST))
-    model = GPT(config)
+    return run, path, verify_checkpoint(path)
+
+
+def _load_weights(model: torch.nn.Module, path: Path) -> None:
     try:
         model.load_state_dict(load_model_weights(path), strict=True)
     except RuntimeError as error:
         raise CheckpointError(f"{path / _WEIGHTS} does not fit its own manifest ({error}).") from error
-    return model.to(device).eval(), load_tokenizer(run.tokenizer_path)
