@@ -17,6 +17,7 @@ from typing import Any, Literal
 from nn2llm.core.errors import ConfigError
 from nn2llm.microworld.cast import Cast
 from nn2llm.microworld.dialogues import converse
+from nn2llm.microworld.lexicon import Lexicon
 from nn2llm.microworld.portraits import describe
 from nn2llm.microworld.questions import ask
 from nn2llm.microworld.script import Reader, Script, Writer
@@ -65,6 +66,11 @@ class World:
         self.village = village
         self.config = village.config
         self.cast = Cast(village)
+
+    @cached_property
+    def lexicon(self) -> Lexicon:
+        """All that a conversation can be about."""
+        return Lexicon(self.cast)
 
     @cached_property
     def facts(self) -> tuple[Fact, ...]:
