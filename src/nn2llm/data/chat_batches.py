@@ -18,9 +18,10 @@ import torch
 
 from nn2llm.data.batches import IGNORE_INDEX, Batch, RowLoader
 from nn2llm.data.shards import Int64Array
+from nn2llm.tokenizers import Tokenizer
 from nn2llm.tokenizers.chat import EncodedChat
 
-__all__ = ["ChatLoader", "ChatRows", "fit_chat", "pack_best_fit"]
+__all__ = ["ChatLoader", "ChatRows", "encode_document", "fit_chat", "pack_best_fit"]
 
 
 def fit_chat(chat: EncodedChat, seq_len: int) -> EncodedChat | None:
@@ -38,6 +39,16 @@ def fit_chat(chat: EncodedChat, seq_len: int) -> EncodedChat | None:
     if not fitting:
         return None
     return EncodedChat(chat.ids[: fitting[-1]], chat.is_reply[: fitting[-1]])
+
+
+def encode_document(tokenizer: Tokenizer, text: str, seq_len: int) -> EncodedChat:
+    """A text of pretraining as a row among conversations: after `<|endoftext|>`, every token is learnt.
+
+    Its end is learnt too, where it fits into a row; the rest of a longer text is left out.
+    """
+    mark = tokenizer.end_of_text_id
+    ids = [mark, *tokenizer.encode(text), mark][: seq_len + 1]
+    return EncodedChat(ids, [False] + [True] * (len(ids) - 1))
 
 
 def pack_best_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:

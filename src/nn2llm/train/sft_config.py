@@ -1,5 +1,6 @@
 """What supervised fine-tuning is started with. Read before sft.py."""
 
+import math
 from dataclasses import dataclass, field
 
 from nn2llm.core.errors import ConfigError
@@ -14,9 +15,8 @@ SFT_OPTIMIZER = OptimizerConfig(
     muon_lr=0.0225, muon_momentum=0.9, adamw_lr=0.005, embedding_lr=0.02, head_lr=0.002, weight_decay=0.0
 )
 """Half of the micro-world's pretraining rates (train/presets.py), and less for the embedding. Of 31 trials
-with 0.6M weights and 4,000 conversations this came to 0.55 nats a held-out reply token and 85% of the
-questions right, the best to 0.52 and 87%. A tenth of those rates did not learn the form (1.75 nats), and a
-head_lr of 0.008 forgot facts (69%)."""
+with 0.6M weights and 4,000 conversations this came to 0.55 nats a held-out reply token, the best to 0.52. A
+tenth of those rates did not learn the form (1.75 nats), and a head_lr of 0.008 forgot facts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +31,11 @@ class SFTConfig:
     """Conversations to evaluate on. Default: val_fraction of the data."""
     val_fraction: float = 0.05
     """Part of the data that is held out where there is no val_data; 0: none."""
+    replay: str | None = None
+    """Text to go on reading beside the conversations, named as for pretraining, so that what it taught is not
+    forgotten."""
+    replay_fraction: float = 0.2
+    """Documents of that text for each conversation."""
     skip_unusable: bool = False
     """Count and leave out what is no conversation (an empty reply, an unknown role) instead of stopping."""
     add_chat_tokens: bool = True
@@ -86,6 +91,11 @@ class SFTConfig:
             raise ConfigError(f"epochs must be positive, got {self.epochs}. Typical: 1 to 5.")
         if not 0 <= self.val_fraction < 1:
             raise ConfigError(f"val_fraction must be in [0, 1), got {self.val_fraction}. Typical: 0.05.")
+        if not (math.isfinite(self.replay_fraction) and self.replay_fraction > 0):
+            raise ConfigError(
+                f"replay_fraction must be positive, got {self.replay_fraction}. Typical: 0.1 to 0.3; "
+                "leave out replay for none."
+            )
         if self.max_grad_norm is not None and self.max_grad_norm <= 0:
             raise ConfigError(f"max_grad_norm must be positive, got {self.max_grad_norm}.")
         if not 0 <= self.seed <= MAX_SEED:
