@@ -24,10 +24,16 @@ class Command(NamedTuple):
 
 COMMANDS: dict[str, Command] = {
     "start": Command("nn2llm.cli.start", "train a first language model and talk to it"),
+    "chatgpt": Command("nn2llm.cli.chatgpt", "the whole recipe, from raw text to an aligned chat model"),
+    "chat": Command("nn2llm.cli.chat", "talk to a chat model, stage by stage"),
     "doctor": Command("nn2llm.cli.doctor", "check this machine, and say what it can train"),
     "tokenizer": Command("nn2llm.cli.tokenizer", "train a tokenizer, or look at what one does"),
     "data": Command("nn2llm.cli.data", "turn text into token shards, or look at a corpus"),
     "pretrain": Command("nn2llm.cli.pretrain", "train a GPT from text"),
+    "sft": Command("nn2llm.cli.sft", "teach a model to answer, from conversations"),
+    "reward": Command("nn2llm.cli.reward", "train a reward model from preferences"),
+    "ppo": Command("nn2llm.cli.ppo", "improve replies by reinforcement learning against a reward model"),
+    "dpo": Command("nn2llm.cli.dpo", "improve replies from preferences directly"),
     "sample": Command("nn2llm.cli.sample", "write text with a trained model"),
     "eval": Command("nn2llm.cli.eval", "measure a trained model: loss, floor, knowledge"),
     "export": Command("nn2llm.cli.export", "write a trained model as a HuggingFace folder"),

@@ -1,13 +1,14 @@
 """The interactive prompt: type a beginning, and the model goes on.
 
-Used by `nn2llm sample` and `nn2llm start`. A line is a prompt, unless it begins with / and is a command.
-Mistakes are answered in one sentence, and the talk goes on.
+Used by `nn2llm sample` and `nn2llm start`; `nn2llm chat` shares the settings and the loop over lines. A line
+is a text, unless it begins with / and is a command. Mistakes are answered in one sentence, and the talk goes
+on.
 """
 
 import dataclasses
 import difflib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from nn2llm.models.gpt import GPT
     from nn2llm.tokenizers.base import Tokenizer
 
-__all__ = ["few_threads", "printable", "talk"]
+__all__ = ["Settings", "few_threads", "is_command", "printable", "read_text", "refuse_command",
+           "take_lines", "talk"]  # fmt: skip
 
 _HELP = """\
 Type the beginning of a text and press Enter: the model goes on. \\n stands for
@@ -47,19 +49,43 @@ _SAMPLING_COMMANDS: dict[str, tuple[str, type[int] | type[float], float | None]]
     "min-p": ("min_p", float, 0.0),
     "repetition-penalty": ("repetition_penalty", float, 1.0),
 }
-_OTHER_COMMANDS = ("length", "seed", "settings", "help", "quit", "exit")
 
 
 @dataclass
-class _Settings:
+class Settings:
+    """How texts are written, and the commands that change it."""
+
     sampling: "SamplingConfig"
     max_new_tokens: int
     seed: int
+    """Of the next text; each text is followed by the next number."""
+
+    COMMANDS = (*_SAMPLING_COMMANDS, "length", "seed", "settings")
 
     def describe(self) -> str:
+        """All values in one line."""
         values = {name: getattr(self.sampling, field) for name, (field, _, _) in _SAMPLING_COMMANDS.items()}
         shown = [f"{name} {'off' if value is None else value}" for name, value in values.items()]
         return "   ".join([*shown, f"length {self.max_new_tokens}", f"seed {self.seed}"])
+
+    def run(self, name: str, value: str) -> str:
+        """Do one of `COMMANDS`; returns the answer.
+
+        Raises:
+            ConfigError: for a value that cannot be.
+        """
+        if name in _SAMPLING_COMMANDS:
+            field, read, off = _SAMPLING_COMMANDS[name]
+            change: dict[str, Any] = {field: off if value == "off" else _read_number(name, value, read)}
+            self.sampling = dataclasses.replace(self.sampling, **change)
+        elif name == "length":
+            length = _read_number(name, value, int)
+            if length < 1:
+                raise ConfigError(f"/length must be at least 1, got {length}.")
+            self.max_new_tokens = int(length)
+        elif name == "seed":
+            self.seed = int(_read_number(name, value, int))
+        return self.describe()
 
 
 def talk(
@@ -91,15 +117,50 @@ def talk(
     """
     from nn2llm.generation.sampling import SamplingConfig
 
+    settings = Settings(sampling or SamplingConfig(temperature=0.8), max_new_tokens, seed)
+
+    def answer(line: str) -> bool:
+        if is_command(line):
+            name, _, value = line[1:].strip().partition(" ")
+            if name in {"quit", "exit"}:
+                return False
+            reply = _run_command(name, value.strip(), settings)
+            console.print(reply, style="dim", markup=False, highlight=False)
+        else:
+            prompt = read_text(line)
+            with few_threads(model):
+                start = [tokenizer.end_of_text_id] if begins_documents or not prompt else []
+                ids = start + tokenizer.encode(prompt)
+                _continue(model, tokenizer, console, prompt, ids, settings, stop_strings, on_full)
+        return True
+
+    console.print("Type the beginning of a text; /help lists the commands, Ctrl-D leaves.", style="dim")
+    take_lines(console, answer, read_line=read_line)
+
+
+def take_lines(
+    console: Console,
+    answer: Callable[[str], bool],
+    *,
+    prompt: str = "> ",
+    read_line: Callable[[], str] | None = None,
+) -> None:
+    """Give each line to `answer` until it returns False or the input ends.
+
+    An error is printed in its one sentence; Ctrl-C stops what is being answered, not the loop.
+
+    Args:
+        console: where errors go.
+        answer: takes a line, returns whether to go on.
+        prompt: what stands before a line on a terminal.
+        read_line: gives the next line and raises EOFError at the end; None reads from the terminal.
+    """
     if read_line is None:
         with suppress(ImportError):  # not on Windows; where it is, input() has arrow keys and a history
             import readline  # noqa: F401
-        read_line = _read_from_terminal
-    settings = _Settings(sampling or SamplingConfig(temperature=0.8), max_new_tokens, seed)
-    console.print("Type the beginning of a text; /help lists the commands, Ctrl-D leaves.", style="dim")
     while True:
         try:
-            line = read_line()
+            line = input(prompt) if read_line is None else read_line()
         except EOFError:
             console.print()
             return
@@ -107,56 +168,41 @@ def talk(
             console.print("\nCtrl-D or /quit leaves.", style="dim")
             continue
         try:
-            if line.startswith("/") and not line.startswith("//"):
-                if line.strip() in {"/quit", "/exit"}:
-                    return
-                console.print(_run_command(line, settings), style="dim", markup=False, highlight=False)
-            else:
-                prompt = line.removeprefix("/").replace("\\n", "\n")
-                with few_threads(model):
-                    start = [tokenizer.end_of_text_id] if begins_documents or not prompt else []
-                    ids = start + tokenizer.encode(prompt)
-                    _continue(model, tokenizer, console, prompt, ids, settings, stop_strings, on_full)
+            if not answer(line):
+                return
         except Nn2llmError as error:
             console.print(str(error), style="red", markup=False, highlight=False)
+        except KeyboardInterrupt:
+            console.print("\n[stopped]", style="dim", markup=False)
 
 
-def _read_from_terminal() -> str:
-    return input("> ")
+def is_command(line: str) -> bool:
+    """Whether a line is a command; // begins a text with a slash."""
+    return line.startswith("/") and not line.startswith("//")
 
 
-def _run_command(line: str, settings: _Settings) -> str:
-    """Do what a command says; returns the answer.
+def read_text(line: str) -> str:
+    """The text that a line means: \\n stands for a line break, // for a first slash."""
+    return line.removeprefix("/").replace("\\n", "\n")
 
-    Raises:
-        ConfigError: for an unknown command or a value that cannot be.
-    """
-    name, _, value = line[1:].strip().partition(" ")
-    value = value.strip()
+
+def _run_command(name: str, value: str, settings: Settings) -> str:
     if name == "help":
         return _HELP
-    if name == "settings":
-        return settings.describe()
-    if name in _SAMPLING_COMMANDS:
-        field, read, off = _SAMPLING_COMMANDS[name]
-        change: dict[str, Any] = {field: off if value == "off" else _read_number(name, value, read)}
-        settings.sampling = dataclasses.replace(settings.sampling, **change)
-    elif name == "length":
-        length = _read_number(name, value, int)
-        if length < 1:
-            raise ConfigError(f"/length must be at least 1, got {length}.")
-        settings.max_new_tokens = int(length)
-    elif name == "seed":
-        settings.seed = int(_read_number(name, value, int))
-    else:
-        known = [*_SAMPLING_COMMANDS, *_OTHER_COMMANDS]
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"Did you mean /{close[0]}?" if close else "/help lists the commands."
-        raise ConfigError(f"/{name} is not a command. {hint}")
-    return settings.describe()
+    if name in Settings.COMMANDS:
+        return settings.run(name, value)
+    raise refuse_command(name, [*Settings.COMMANDS, "help", "quit", "exit"])
+
+
+def refuse_command(name: str, known: Iterable[str]) -> ConfigError:
+    """What to raise for a command that is none of `known`."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    hint = f"Did you mean /{close[0]}?" if close else "/help lists the commands."
+    return ConfigError(f"/{name} is not a command. {hint}")
 
 
 def _read_number(name: str, value: str, read: type[int] | type[float]) -> int | float:
+    """The number after a command. Raises ConfigError if it is none."""
     try:
         return read(value)
     except ValueError:
@@ -170,7 +216,7 @@ def _continue(
     console: Console,
     prompt: str,
     ids: list[int],
-    settings: _Settings,
+    settings: Settings,
     stop_strings: Sequence[str],
     on_full: Literal["stop", "slide"],
 ) -> None:
