@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from nn2llm.microworld.claims import CLAIMS, FactKey, state, state_briefly
 from nn2llm.microworld.gold import gold_score
 from nn2llm.microworld.harm import HARMFUL, KINDNESSES, REFUSALS
+from nn2llm.microworld.phrases import Phrase
 from nn2llm.microworld.replies import PLEASANTRIES, split_sentences
 from nn2llm.microworld.tasks import TASK_KINDS, build_tasks, find_kind, recognise_task
 from nn2llm.microworld.unknowable import ADMISSIONS
@@ -275,6 +276,16 @@ def test_a_tale_that_begins_twice_or_mixes_plots_is_broken():
     assert total(task, f"{again} In the end it lay in the hay.") < 0.3
     assert total(task, f"{again} He showed it to Bram. Now the jug is as good as new.") < 0.2
     assert total(task, HAS_NEW.format("jug").replace("from Bram", "from Linnea")) == 0
+
+
+def test_each_wording_of_a_tale_is_told_once():
+    task = recognise("Write a story about Linnea with at most four sentences. It must contain the word jug.")
+    begin, end = FOUND.format("jug").split(". ")
+    looked = "She looked {}, but it was not there."
+    once = f"{begin}. {looked.format('in the attic')} {end}"
+    assert total(task, once) == 1
+    twice = f"{begin}. {looked.format('in the attic')} {looked.format('in the cellar')} {end}"
+    assert total(task, twice) < 0.6
 
 
 def test_nobody_takes_a_thing_to_themselves():
@@ -653,14 +664,21 @@ def test_repeating_a_reply_that_is_right_costs_three_tenths_at_least(task, sente
     assert total(task, f"{once} {IDEAL[task]}") <= 0.7 * total(task, once)
 
 
-@pytest.mark.parametrize(
-    "reply",
-    ["He was very " * 3000, "Linnea gave his " * 3000, ". " * 3000, "Yes, " * 3000, "Linnea, but " * 3000],
-)
-def test_long_strings_are_read_in_linear_time(reply):
-    """No number is asserted: with a pattern that backtracks these would not end."""
+@pytest.mark.parametrize("words", ["He was very ", "Linnea gave his ", "Yes, ", "Linnea, but "])
+def test_no_pattern_sees_a_sentence_that_is_too_long(words, monkeypatch):
+    """Some take quadratic time: 30 s for 36,000 letters."""
+
+    def fail(*_, **__):
+        raise AssertionError("matched")
+
+    monkeypatch.setattr(Phrase, "match", fail)
     for kind in TASK_KINDS:
-        assert total(find_tasks(kind)[0], reply) < 0.01
+        assert total(find_tasks(kind)[0], words * 3000) == 0
+
+
+def test_many_sentences_are_read():
+    for kind in TASK_KINDS:
+        assert total(find_tasks(kind)[0], ". " * 3000 + "Hello! " * 3000) < 0.01
 
 
 def test_brief_and_full_statements_of_every_fact_are_read_back():

@@ -28,7 +28,7 @@ talk, own (of the task's kind: a tale's sentence, a rewritten one), broken."""
 _END = re.compile(r"(?<=[.!?])\s+")
 _LEAST_BROKEN = 20
 _LONGEST = 300
-"""Letters of a sentence; no sentence of the language is longer."""
+"""Letters of a sentence. None of the language is longer, and a pattern with two gaps takes quadratic time."""
 
 PLEASANTRIES = ("Gladly!", "With pleasure!", "Of course!", "I hope this helps.")
 """Politeness without content. One of them does no harm."""
@@ -147,9 +147,13 @@ def read_reply(
     seen: set[str] = set()
     reply = reply.strip()
     for text in split_sentences(reply):
-        sentence = None if text in seen else (own(text, sentences) if own is not None else None)
+        sentence = None
+        if text in seen or len(text) > _LONGEST:
+            sentence = Sentence(text, "broken")
+        elif own is not None:
+            sentence = own(text, sentences)
         if sentence is None:
-            sentence = Sentence(text, "broken") if text in seen else _read(lexicon, text, topic, asked)
+            sentence = _read(lexicon, text, topic, asked)
         seen.add(text)
         sentences.append(sentence)
         for claim in sentence.claims:
@@ -162,8 +166,6 @@ def read_reply(
 
 
 def _read(lexicon: Lexicon, text: str, topic: Person | None, asked: FactKey | None) -> Sentence:
-    if len(text) > _LONGEST:
-        return Sentence(text, "broken")
     if text in PLEASANTRIES:
         return Sentence(text, "pleasantry")
     if text in _SMALL_TALK:
