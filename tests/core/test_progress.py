@@ -73,6 +73,21 @@ def test_without_a_terminal_it_prints_every_ten_seconds_and_at_evaluations(clock
     assert lines[-1] == "step 100/100  loss 3.000  took 0:50  val 3.750  25.0k tokens/s  lr 1.0e-03"
 
 
+def test_what_else_a_stage_shows_stands_by_its_name_the_first_before_the_time(clock: Clock):
+    console = plain()
+    with TrainingProgress(100, console) as progress:
+        progress.update(1, extra={"reward": 0.5, "kl": 2.0})
+        clock.now += 10
+        progress.update(10, extra={"reward": 0.75})  # what is not given stays as it was
+        clock.now += 10
+        progress.update(20, loss=1.0, val_loss=3.0)
+    assert read(console).splitlines() == [
+        "step   1/100  reward 0.500  kl 2.000",
+        "step  10/100  reward 0.750  1:30 left  kl 2.000",
+        "step  20/100  loss 1.000  reward 0.750  1:20 left  kl 2.000  val 3.000",
+    ]
+
+
 def test_a_run_that_is_interrupted_prints_where_it_stopped(clock: Clock):
     console = plain()
 

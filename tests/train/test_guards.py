@@ -34,6 +34,13 @@ def test_a_first_gradient_of_zero_stops_and_a_later_one_does_not():
     guard.check_gradient(0.0, step=2, lr_factor=1.0)
 
 
+def test_a_first_gradient_of_zero_is_let_pass_where_it_can_be():
+    guard = LossGuard(math.inf, zero_gradient_is_fine=True)
+    guard.check_gradient(0.0, step=1, lr_factor=1.0)
+    with pytest.raises(TrainingError, match="gradient's norm became nan at step 1"):
+        guard.check_gradient(math.nan, step=1, lr_factor=1.0)
+
+
 def test_one_bad_batch_is_let_pass_and_a_runaway_is_stopped():
     guard = LossGuard(1.0)
     guard.check(2.0, step=1, lr_factor=1.0)

@@ -9,7 +9,7 @@
 Everything is likelihood; nothing is sampled. A `Scorer` stands between probes and model, so that a test can
 put in one that is always right or always wrong: a probe on which such a one does not get 100% and 0% measures
 nothing.
-Read last in this room. Used by `nn2llm eval` and the report card. Taught in `evaluating-lms`.
+Read after choices.py and floor.py. Used by `nn2llm eval` and the report card. Taught in `evaluating-lms`.
 """
 
 from collections.abc import Callable, Mapping, Sequence

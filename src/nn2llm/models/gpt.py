@@ -267,6 +267,10 @@ class GPT(nn.Module):
             cache.advance(num_tokens)
         return x if self.final_norm is None else self.final_norm(x)
 
+    def compute_rope(self, num_tokens: int) -> tuple[Tensor, Tensor] | None:
+        """Cosines and sines of the first positions, for blocks that stand above this model's own."""
+        return self._rope_at(torch.arange(num_tokens, device=self.device))
+
     def _rope_at(self, positions: Tensor) -> tuple[Tensor, Tensor] | None:
         if self.config.position != "rope":
             return None

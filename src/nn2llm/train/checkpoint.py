@@ -16,6 +16,7 @@ import hashlib
 import io
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -254,7 +255,10 @@ def load_reward_model(
             f"{run.path} holds a language model, which writes replies and scores none. "
             f"Train a reward model from it: nn2llm reward --init-from {run.path}."
         )
-    model = RewardModel(config_from_dict(GPTConfig, manifest["model"], where=str(path / _MANIFEST)))
+    model = RewardModel(
+        config_from_dict(GPTConfig, manifest["model"], where=str(path / _MANIFEST)),
+        num_checking_layers=_count_checking_layers(load_model_weights(path)),
+    )
     _load_weights(model, path)
     return model.to(device).eval(), load_tokenizer(run.tokenizer_path)
 
@@ -264,6 +268,12 @@ def _find_trained(run_path: Path | str) -> tuple[RunFolder, Path, dict[str, Any]
     run = RunFolder(find_run(run_path))
     path = find_best_checkpoint(run)
     return run, path, verify_checkpoint(path)
+
+
+def _count_checking_layers(weights: Mapping[str, Tensor]) -> int:
+    """How many blocks stand above the GPT of a reward model."""
+    prefix = "checking.blocks."
+    return len({name[len(prefix) :].split(".")[0] for name in weights if name.startswith(prefix)})
 
 
 def _load_weights(model: torch.nn.Module, path: Path) -> None:

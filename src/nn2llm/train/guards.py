@@ -1,6 +1,6 @@
 """Stop a run that cannot succeed, and say why: not-a-number, runaway loss, no more progress.
 
-Used by train/pretrain.py. Taught in `training-loop` and `overfitting`.
+Used by the training loops of train/. Taught in `training-loop` and `overfitting`.
 """
 
 import math
@@ -13,10 +13,16 @@ _SMOOTHING = 0.9
 
 
 class LossGuard:
-    """Watches the training loss: one bad batch is weather, a smoothed loss far above its lowest runs away."""
+    """Watches the training loss: one bad batch is weather, a smoothed loss far above its lowest runs away.
 
-    def __init__(self, max_rise: float) -> None:
-        self.max_rise = max_rise
+    Args:
+        max_rise: by how many nats the smoothed loss may be above its lowest.
+        zero_gradient_is_fine: do not take a first gradient of exactly zero for a broken device. Preferences
+            that contradict each other (a over b over c over a, all equal at the start) cancel exactly.
+    """
+
+    def __init__(self, max_rise: float, *, zero_gradient_is_fine: bool = False) -> None:
+        self.max_rise, self.zero_gradient_is_fine = max_rise, zero_gradient_is_fine
         self.smoothed: float | None = None
         self.lowest = math.inf
 
@@ -42,12 +48,12 @@ class LossGuard:
         """Look at one step's gradient norm: it can overflow while the loss is still a number.
 
         Raises:
-            TrainingError: if it is not finite, or exactly zero at the first step.
+            TrainingError: if it is not finite, or exactly zero at the first step where that cannot be.
         """
         if not math.isfinite(norm):
             raise _not_a_number("gradient's norm", norm, step, lr_factor)
         # Seen: a compiler that turned a custom gradient into zeros, and training went on without learning.
-        if norm == 0 and step == 1:
+        if norm == 0 and step == 1 and not self.zero_gradient_is_fine:
             raise TrainingError(
                 "The gradient of the first step is exactly zero, so nothing would be learned. "
                 "Try without --compile, or with --precision fp32; `nn2llm doctor` checks the device."

@@ -190,10 +190,13 @@ class PPOTrainer:
         self.value_model = copy.deepcopy(self.reward_model)
         for frozen in (self.reference, self.reward_model):
             frozen.requires_grad_(False)
-        fused = self.policy.fused_rows()
-        self.optimizer = build_optimizer(self.policy.named_parameters(), config.optimizer, split_rows=fused)
+        self.optimizer = build_optimizer(
+            self.policy.named_parameters(), config.optimizer, split_rows=self.policy.fused_rows()
+        )
         self.value_optimizer = build_optimizer(
-            self.value_model.named_parameters(), config.value_optimizer, split_rows=fused
+            self.value_model.named_trainable(),
+            config.value_optimizer,
+            split_rows=self.value_model.fused_rows(),
         )
         self.step = 0
         self.num_tokens = 0
