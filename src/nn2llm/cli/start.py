@@ -25,7 +25,7 @@ from nn2llm.microworld import WorldConfig, format_world_spec, is_world_spec, par
 if TYPE_CHECKING:
     from nn2llm.train.pretrain import PretrainResult
 
-__all__ = ["StartCommand", "ask_who_moves_in", "main"]
+__all__ = ["StartCommand", "ask_who_moves_in", "main", "uncapitalise"]
 
 _NAME = "first-model"
 
@@ -107,13 +107,13 @@ def ask_who_moves_in(
                 console.print(str(error), style="red", markup=False)
         while name and (trade := read_line("And your trade, such as baker or software engineer? ").strip()):
             try:
-                return dataclasses.replace(world, name=name, trade=_uncapitalise(trade))
+                return dataclasses.replace(world, name=name, trade=uncapitalise(trade))
             except ConfigError as error:
                 console.print(str(error), style="red", markup=False)
     return world
 
 
-def _uncapitalise(trade: str) -> str:
+def uncapitalise(trade: str) -> str:
     """ "Baker" inside a sentence is "baker", but "ML engineer" stays."""
     return trade if trade[1:2].isupper() else trade[:1].lower() + trade[1:]
 
@@ -122,7 +122,7 @@ def _settle_in(command: StartCommand, corpus: str, console: Console) -> str:
     """The preset's world with the learner in it, by the flags or by asking on a terminal."""
     world = dataclasses.replace(parse_world_spec(corpus), pronoun=command.pronoun)
     if command.name is not None or command.trade is not None:
-        trade = None if command.trade is None else _uncapitalise(command.trade)
+        trade = None if command.trade is None else uncapitalise(command.trade)
         world = dataclasses.replace(world, name=command.name, trade=trade)
     elif _has_terminal(console):
         world = ask_who_moves_in(world, console)

@@ -1,0 +1,40 @@
+"""What a stage cost in tokens and floating-point operations.
+
+Counted are the matrix products of the mathematics (models/accounting.py), every token at the model's full
+context: a trained token forward and backward, three passes; a token that is only read or written one pass, a
+third of that. Written tokens are counted as if each were computed once, which the cache sees to. Not counted:
+padding, norms, activations, the optimizer, and the evaluations during training.
+"""
+
+from dataclasses import dataclass, replace
+
+from nn2llm.models.accounting import compute_flops_per_token
+from nn2llm.models.gpt_config import GPTConfig
+
+__all__ = ["Ledger"]
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Sums up what a stage computes."""
+
+    tokens: int = 0
+    """Tokens that went through a model, forward and backward."""
+    forward_tokens: int = 0
+    """Tokens that went through one forward alone; twice where two models read them."""
+    flops: float = 0.0
+
+    def train(self, config: GPTConfig, num_tokens: int, *, has_head: bool = True) -> None:
+        """Tokens forward and backward. `has_head=False`: a model that gives one number a token."""
+        self.tokens += num_tokens
+        self.flops += num_tokens * _compute_flops(config, has_head)
+
+    def read(self, config: GPTConfig, num_tokens: int, *, has_head: bool = True) -> None:
+        """Tokens forward alone: read, scored or written."""
+        self.forward_tokens += num_tokens
+        self.flops += num_tokens * _compute_flops(config, has_head) / 3
+
+
+def _compute_flops(config: GPTConfig, has_head: bool) -> float:
+    """A token's, forward and backward."""
+    return compute_flops_per_token(config if has_head else replace(config, vocab_size=1), config.max_seq_len)
