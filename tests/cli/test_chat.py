@@ -796,7 +796,7 @@ def test_on_a_terminal_with_real_keys(recipe: Path) -> None:
                 data = os.read(leader, 4096)
             except OSError:  # Linux: the other side has gone
                 data = b""
-            assert data, f"{pattern!r} did not come: {seen!r}"
+            assert data, f"{pattern!r} did not come, exit code {process.wait()}: {seen!r}"
             seen += data.decode(errors="replace")
         seen = seen[re.search(pattern, seen).end() :]
 

@@ -159,19 +159,20 @@ def take_lines(
         with suppress(ImportError):  # not on Windows; where it is, input() has arrow keys and a history
             import readline  # noqa: F401
     while True:
-        try:
-            line = input(prompt) if read_line is None else read_line()
-        except EOFError:
-            console.print()
-            return
-        except KeyboardInterrupt:
-            console.print("\nCtrl-D or /quit leaves.", style="dim")
-            continue
-        try:
-            if not answer(line):
+        try:  # around all of it: Ctrl-C may come between a line and its answer too
+            try:
+                line = input(prompt) if read_line is None else read_line()
+            except EOFError:
+                console.print()
                 return
-        except Nn2llmError as error:
-            console.print(str(error), style="red", markup=False, highlight=False)
+            except KeyboardInterrupt:
+                console.print("\nCtrl-D or /quit leaves.", style="dim")
+                continue
+            try:
+                if not answer(line):
+                    return
+            except Nn2llmError as error:
+                console.print(str(error), style="red", markup=False, highlight=False)
         except KeyboardInterrupt:
             console.print("\n[stopped]", style="dim", markup=False)
 
