@@ -1,6 +1,7 @@
 """Shapes are checked while the tests run: jaxtyping in nn, losses and generation, by beartype."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,10 @@ from jaxtyping import install_import_hook
 # Tiny tensors gain nothing from threads, and processes of pytest-xdist that each take all cores wait for each
 # other (474 s against 94 s for three rooms on 2 cores). Set before torch comes in; subprocesses inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell that runs tests in the background has them ignore Ctrl-C, which some of them press.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _CHECKED = ["nn2llm.nn", "nn2llm.losses", "nn2llm.generation"]
 _HOOK = install_import_hook(_CHECKED, "tests.conftest.check_types")
