@@ -45,14 +45,19 @@ class DemonstrationsConfig:
     """What SFT learns from: tasks, and replies to them, most of which are good."""
 
     num_tasks: int = 4000
-    """Conversations to learn from."""
+    """Tasks to learn from, each with a reply."""
     num_val_tasks: int = 200
-    """Conversations of held-out tasks, for the held-out loss."""
+    """Held-out tasks, for the held-out loss."""
+    chained: float = 0.25
+    """Part of the tasks that stand in one conversation with the one before, whatever that was about: a model
+    that has only seen fresh conversations repeats itself in the midst of a long one."""
     helpers: DemonstrationConfig = field(default_factory=DemonstrationConfig)
     """Who wrote the replies: how often they are careless, bluff, flatter or help to harm."""
 
     def __post_init__(self) -> None:
         _check_counts(self, "num_tasks", "num_val_tasks")
+        if not 0 <= self.chained < 1:
+            raise ConfigError(f"chained must be in [0, 1), got {self.chained}. Typical: 0.25.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -95,7 +95,7 @@ def laptop() -> ChatGPTConfig:
         sft=SFTConfig(
             batch_size=8,
             epochs=3,
-            replay_fraction=0.2,
+            replay_fraction=0.25,
             optimizer=OptimizerConfig(
                 muon_lr=0.04,
                 muon_momentum=0.9,

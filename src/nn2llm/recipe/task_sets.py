@@ -18,6 +18,10 @@ from nn2llm.tokenizers.chat import Message
 __all__ = ["TaskSets", "list_messages"]
 
 
+_LONGEST_CHAIN = 3
+"""Tasks in one conversation at most: more would not fit into a small context."""
+
+
 def list_messages(task: Task) -> tuple[Message, ...]:
     """The conversation of a task, up to where the assistant replies."""
     return cast(tuple[Message, ...], task.messages)
@@ -41,13 +45,18 @@ class TaskSets:
 
     def _demonstrate(self, tasks: Sequence[Task], split: Split) -> list[Conversation]:
         rng = random.Random(self._config.derive_seed(f"demonstrations {split}"))
-        helpers = self._config.demonstrations.helpers
-        conversations = []
+        chain = random.Random(self._config.derive_seed(f"chains {split}"))
+        config = self._config.demonstrations
+        found: list[list[Message]] = []
+        num_chained = 0
         for task in tasks:
-            reply = demonstrate(task, rng, helpers, split=split)
-            messages = (*list_messages(task), Message(role="assistant", content=reply))
-            conversations.append(Conversation(messages))
-        return conversations
+            reply = demonstrate(task, rng, config.helpers, split=split)
+            goes_on = chain.random() < config.chained and 0 < num_chained < _LONGEST_CHAIN
+            if not goes_on:
+                found.append([])
+            num_chained = num_chained + 1 if goes_on else 1
+            found[-1] += [*list_messages(task), Message(role="assistant", content=reply)]
+        return [Conversation(tuple(messages)) for messages in found]
 
     def build_for_preferences(self) -> tuple[list[Task], list[Task]]:
         """Prompts of the pairs to learn from, and of held-out pairs."""
