@@ -12,7 +12,7 @@ from nn2llm.data.preferences import PreferencePair, save_preferences
 from nn2llm.models.gpt import GPT
 from nn2llm.models.gpt_config import GPTConfig
 from nn2llm.models.reward_model import RewardModel
-from nn2llm.recipe.evaluation import judge_reward_model
+from nn2llm.recipe.judging import judge_reward_model
 from nn2llm.tokenizers import CharTokenizer
 from nn2llm.tokenizers.base import END_OF_TEXT
 from nn2llm.tokenizers.chat import CHAT_TOKENS
@@ -51,7 +51,15 @@ def test_each_pair_has_what_its_own_line_says(tmp_path: Path) -> None:
     ]
     path = tmp_path / "val.jsonl"
     save_preferences(path, pairs, extras=extras)
-    judged = judge_reward_model(run, [path])
+    judged = judge_reward_model(run, tmp_path)
     assert judged["num_pairs"] == 4
     assert judged["best_possible"] == pytest.approx((0.9 + 0.8 + 0.7 + 0.6) / 4)
+    assert "own_replies" not in judged  # there are no others
     json.dumps(judged)
+
+    save_preferences(tmp_path / "stray_val.jsonl", pairs[:2], extras=[extras[2], extras[2]])
+    judged = judge_reward_model(run, tmp_path)
+    assert judged["num_pairs"] == 6
+    assert judged["best_possible"] == pytest.approx((0.9 + 0.8 + 0.7 + 0.6 + 0.5 + 0.5) / 6)
+    assert judged["own_replies"]["num_pairs"] == 4
+    assert judged["own_replies"]["best_possible"] == pytest.approx((0.9 + 0.8 + 0.7 + 0.6) / 4)

@@ -145,7 +145,8 @@ def test_a_whole_recipe_leaves_what_the_report_and_other_commands_read(whole: Pa
     assert {probe["name"] for probe in summary["probes"]} == {"grammar", "recall", "context", "few_shot"}
     assert set(summary["held_out_questions"]) == {"base", "sft", "ppo", "dpo"}
     for reward in (summary["reward"], summary["reward"]["control"]):
-        assert reward["num_pairs"] == 24
+        assert reward["own_replies"]["num_pairs"] == 24  # 8 prompts, 3 replies each
+        assert reward["num_pairs"] == 48  # and each of them beside a stray one
         assert 0.5 <= reward["best_possible"] <= 1
     iterations = read_records(whole / "ppo/metrics.jsonl")
     assert len(iterations) == config.ppo.steps

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from nn2llm.models.accounting import compute_flops_per_token
 from nn2llm.models.gpt_config import GPTConfig
+from nn2llm.models.reward_model import RewardModel
 
 __all__ = ["Ledger"]
 
@@ -29,10 +30,31 @@ class Ledger:
         self.tokens += num_tokens
         self.flops += num_tokens * _compute_flops(config, has_head)
 
+    def train_reward(self, model: RewardModel, num_tokens: int) -> None:
+        """A reward model's tokens: of a frozen GPT below checking layers forward alone, with its head."""
+        if not model.num_checking_layers:
+            self.train(model.config, num_tokens, has_head=False)
+            return
+        self.tokens += num_tokens
+        self.flops += num_tokens * (
+            _compute_flops(model.config, True) / 3 + _compute_flops(_checking_config(model), False)
+        )
+
+    def score(self, model: RewardModel, num_tokens: int) -> None:
+        """Tokens that a reward model reads."""
+        self.read(model.config, num_tokens, has_head=model.num_checking_layers > 0)
+        if model.num_checking_layers:
+            self.flops += num_tokens * _compute_flops(_checking_config(model), False) / 3
+
     def read(self, config: GPTConfig, num_tokens: int, *, has_head: bool = True) -> None:
         """Tokens forward alone: read, scored or written."""
         self.forward_tokens += num_tokens
         self.flops += num_tokens * _compute_flops(config, has_head) / 3
+
+
+def _checking_config(model: RewardModel) -> GPTConfig:
+    """A GPT of as many layers as stand above the frozen one."""
+    return replace(model.config, n_layer=model.num_checking_layers)
 
 
 def _compute_flops(config: GPTConfig, has_head: bool) -> float:

@@ -1,11 +1,11 @@
-"""Stage evaluation: every model on tasks that none has seen, the reward models on pairs, base on its text.
+"""Stage evaluation: every model on tasks that none has seen, base on its text.
 
     replies.jsonl   a line a prompt: what each stage replied, its gold score, the labeller's utility, the
                     reward model's score and the KL from the SFT model
-    summary.json    base against the floor, probes, held-out questions, the reward models
+    summary.json    base against the floor, probes, held-out questions, what judging.py found
 
 All figures of the report come from these two files; report.py computes means and intervals.
-Read preferences.py and evals/reward_accuracy.py before. Used by stages.py.
+Read task_sets.py and judging.py before. Used by stages.py.
 """
 
 import json
@@ -19,13 +19,10 @@ import torch
 
 from nn2llm.core.files import write_bytes_atomic, write_json_atomic
 from nn2llm.data.corpora import load_corpus
-from nn2llm.data.pair_batches import encode_pairs
-from nn2llm.data.preferences import load_preferences
 from nn2llm.evals.floor import FloorComparison, read_documents
 from nn2llm.evals.intervals import wilson_interval
 from nn2llm.evals.microworld_probes import MicroworldReport, ModelScorer, probe_microworld
 from nn2llm.evals.reply_scores import compute_row_logps, compute_row_scores
-from nn2llm.evals.reward_accuracy import evaluate_reward_model
 from nn2llm.generation.replies import Reply
 from nn2llm.microworld import World
 from nn2llm.microworld.gold import gold_score
@@ -33,13 +30,12 @@ from nn2llm.microworld.labellers import Labeller
 from nn2llm.microworld.task import Task
 from nn2llm.recipe.config import ChatGPTConfig
 from nn2llm.recipe.costs import Ledger
-from nn2llm.recipe.preferences import list_pair_files
+from nn2llm.recipe.judging import load_judgement
 from nn2llm.recipe.replying import Writer, build_reply_rows, load_writer
 from nn2llm.recipe.task_sets import TaskSets, list_messages
-from nn2llm.tokenizers.chat import ChatFormat
 from nn2llm.train.checkpoint import load_reward_model
 
-__all__ = ["POLICIES", "Evaluator", "answer_questions", "judge_reward_model", "summarise_floor"]
+__all__ = ["POLICIES", "Evaluator", "answer_questions", "summarise_floor"]
 
 POLICIES = ("base", "sft", "ppo", "dpo")
 """The stages that write replies."""
@@ -103,8 +99,8 @@ class Evaluator:
             "floor": summarise_floor(report.floor[-1]),
             "probes": _summarise_probes(report),
             "held_out_questions": answered,
-            "reward": self._judge("reward", "", ledger)
-            | {"control": self._judge("reward_control", "control_", ledger)},
+            "reward": load_judgement(self.out / "reward")
+            | {"control": load_judgement(self.out / "reward_control")},
         }
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         write_bytes_atomic(folder / "replies.jsonl", text.encode())
@@ -165,7 +161,7 @@ class Evaluator:
         reward_model, _ = load_reward_model(self.out / "reward", device=self.device)
         ended = build_reply_rows(prompts, replies, end_id=writer.chat.end_id)
         rewards = compute_row_scores(reward_model, ended).tolist()
-        ledger.read(reward_model.config, num_tokens, has_head=False)
+        ledger.score(reward_model, num_tokens)
         if policy == "sft":
             return rewards, [0.0] * len(replies)
         reference = load_writer(self.out / "sft", self.device).model
@@ -173,21 +169,6 @@ class Evaluator:
         kls = compute_row_logps(writer.model, rows) - compute_row_logps(reference, rows)
         ledger.read(reference.config, 2 * num_tokens)
         return rewards, kls.tolist()
-
-    def _judge(self, stage: str, prefix: str, ledger: Ledger) -> dict[str, Any]:
-        """Of all held-out pairs; `own_replies` of those without a stray reply."""
-        paths = list_pair_files(self.out / "preferences", "val", prefix)
-        report = judge_reward_model(self.out / stage, paths, device=self.device, ledger=ledger)
-        own = judge_reward_model(self.out / stage, paths[:1], device=self.device, ledger=ledger)
-        names = (
-            "accuracy",
-            "accuracy_low",
-            "accuracy_high",
-            "expected_accuracy",
-            "best_possible",
-            "num_pairs",
-        )
-        return report | {"own_replies": {name: own[name] for name in names}}
 
     def _probe(self, ledger: Ledger) -> MicroworldReport:
         """The floor, and what the base model knows."""
@@ -202,35 +183,6 @@ class Evaluator:
             num_items=self.config.evaluation.num_probe_items,
             seed=self.config.derive_seed("probes"),
         )
-
-
-def judge_reward_model(
-    run: Path,
-    pair_files: Sequence[Path],
-    *,
-    device: torch.device | str = "cpu",
-    ledger: Ledger | None = None,
-) -> dict[str, Any]:
-    """All figures of a reward model on the held-out pairs that stage preferences wrote."""
-    model, tokenizer = load_reward_model(run, device=device)
-    found = [pair for path in pair_files for pair in load_preferences(path)]
-    pairs = encode_pairs(found, ChatFormat(tokenizer), max_seq_len=model.config.max_seq_len)
-    # Not splitlines(): it would also cut at a U+2028 inside a reply, and `kept` counts lines of JSON.
-    lines = [line for path in pair_files for line in path.read_text(encoding="utf-8").split("\n") if line]
-    known = [json.loads(lines[at]) for at in pairs.kept]
-    scores = compute_row_scores(model, pairs.rows)
-    if ledger is not None:
-        ledger.read(model.config, sum(len(row.ids) for row in pairs.rows), has_head=False)
-    names = list(known[0]["features"][0])
-    return evaluate_reward_model(
-        scores[pairs.chosen] - scores[pairs.rejected],
-        probabilities=[pair["probability"] for pair in known],
-        gold_gaps=[pair["golds"][0] - pair["golds"][1] for pair in known],
-        features={
-            name: [pair["features"][0][name] - pair["features"][1][name] for pair in known] for name in names
-        },
-        groups=pairs.prompts,
-    ).to_dict()
 
 
 def answer_questions(

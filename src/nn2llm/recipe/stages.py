@@ -32,12 +32,14 @@ from nn2llm.models.chat_tokens import add_chat_tokens
 from nn2llm.recipe.config import ChatGPTConfig
 from nn2llm.recipe.costs import Ledger
 from nn2llm.recipe.engine import Stage, StageOutcome, load_record
-from nn2llm.recipe.evaluation import Evaluator, answer_questions, judge_reward_model, summarise_floor
+from nn2llm.recipe.evaluation import Evaluator, answer_questions, summarise_floor
+from nn2llm.recipe.judging import judge_reward_model, write_judgement
 from nn2llm.recipe.keys import list_settings
 from nn2llm.recipe.preferences import list_pair_files, write_preferences
 from nn2llm.recipe.replying import load_writer
 from nn2llm.recipe.task_sets import TaskSets, list_messages
 from nn2llm.tokenizers.chat import ChatFormat
+from nn2llm.train.checkpoint import load_reward_model
 from nn2llm.train.dpo import train_dpo
 from nn2llm.train.ppo import train_ppo
 from nn2llm.train.pretrain import pretrain
@@ -60,7 +62,10 @@ STAGE_SUMMARIES: dict[str, str] = {
 }
 """Name of each stage, in order, and what happens in it."""
 
+_NUM_CURVE_PAIRS = 1000
+"""Held-out pairs behind the curve of a reward model's or DPO's accuracy."""
 _TASKS = ("nn2llm.microworld.tasks", "nn2llm.microworld.gold", "nn2llm.recipe.task_sets")
+_JUDGING = ("nn2llm.recipe.judging", "nn2llm.evals.reward_accuracy", "nn2llm.evals.preference_biases")
 
 
 class Recipe:
@@ -106,11 +111,12 @@ class Recipe:
             ),
             stage(
                 "reward", self._train_reward, {"reward": list_settings(config.resolve_reward(out))},
-                needs=("sft", "preferences"),
+                needs=("sft", "preferences"), programs=_JUDGING,
             ),
             stage(
                 "reward_control", self._train_reward_control,
                 {"reward": list_settings(config.resolve_reward(out))}, needs=("sft", "preferences"),
+                programs=_JUDGING,
             ),
             stage(
                 "ppo", self._train_ppo,
@@ -127,7 +133,7 @@ class Recipe:
                 shared | {"evaluation": config_to_dict(config.evaluation)},
                 needs=("base", "sft", "preferences", "reward", "reward_control", "ppo", "dpo"), trains=False,
                 programs=("nn2llm.microworld.probes", "nn2llm.recipe.evaluation", "nn2llm.recipe.replying",
-                          "nn2llm.evals.reward_accuracy", "nn2llm.evals.preference_biases", *_TASKS),
+                          *_TASKS),
             ),
         ]  # fmt: skip
 
@@ -206,23 +212,23 @@ class Recipe:
 
     def _learn_choices(self, folder: Path, prefix: str) -> StageOutcome:
         run, pairs = RunFolder(folder), self.out / "preferences"
-        val_paths = list_pair_files(pairs, "val", prefix)
         result = train_reward_model(
             self.config.resolve_reward(self.out),
             run,
             pairs=_load_all(list_pair_files(pairs, "train", prefix)),
-            val_pairs=_load_all(val_paths),
+            val_pairs=_load_for_curve(list_pair_files(pairs, "val", prefix)),
             resume=run.exists,
             console=self.console,
         )
         if result.interrupted:
             return StageOutcome(interrupted=True)
-        report = judge_reward_model(folder, val_paths, device=self._choose_device())
+        ledger, device = Ledger(), self._choose_device()
+        ledger.train_reward(load_reward_model(folder)[0], result.num_tokens)
+        judgement = judge_reward_model(folder, pairs, prefix, device=device, ledger=ledger)
+        write_judgement(folder, judgement)
         names = ("accuracy", "expected_accuracy", "best_possible", "gold_agreement")
-        metrics = {name: report[name] for name in names if report[name] is not None}
-        ledger = Ledger()
-        ledger.train(load_writer(self.out / "sft").model.config, result.num_tokens, has_head=False)
-        headline = f"{report['accuracy']:.1%} of choices, best possible {report['best_possible']:.1%}"
+        metrics = {name: judgement[name] for name in names if judgement[name] is not None}
+        headline = f"{judgement['accuracy']:.1%} of choices, best possible {judgement['best_possible']:.1%}"
         return _conclude(headline, ledger, metrics, result=result)
 
     def _train_ppo(self, folder: Path) -> StageOutcome:
@@ -254,8 +260,9 @@ class Recipe:
         ledger.train(model, num_tokens)
         ledger.train(model, num_tokens, has_head=False)  # the value model
         rollout_tokens = num_tokens // config.num_epochs
-        for has_head in (True, True, True, False, False):  # written; policy, reference; reward, value
+        for has_head in (True, True, True, False):  # written; policy, reference; value
             ledger.read(model, rollout_tokens, has_head=has_head)
+        ledger.score(load_reward_model(self.out / "reward")[0], rollout_tokens)
         return self._conclude_aligned(folder, ledger, result)
 
     def _train_dpo(self, folder: Path) -> StageOutcome:
@@ -265,7 +272,7 @@ class Recipe:
             config,
             run,
             pairs=load_preferences(pairs / "train.jsonl"),
-            val_pairs=load_preferences(pairs / "val.jsonl"),
+            val_pairs=_load_for_curve([pairs / "val.jsonl"]),
             resume=run.exists,
             console=self.console,
         )
@@ -350,6 +357,12 @@ def _count_up(progress: TrainingProgress) -> Callable[[int], None]:
 
 def _load_all(paths: Sequence[Path]) -> list[PreferencePair]:
     return [pair for path in paths for pair in load_preferences(path)]
+
+
+def _load_for_curve(paths: Sequence[Path]) -> list[PreferencePair]:
+    """Some held-out pairs of each kind, to watch while training; all are judged at the end."""
+    each = _NUM_CURVE_PAIRS // len(paths)
+    return [pair for path in paths for pair in load_preferences(path)[:each]]
 
 
 def _mean_gold(tasks: Sequence[Task], replies: Sequence[str]) -> float:
