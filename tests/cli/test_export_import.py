@@ -133,6 +133,10 @@ def test_where_a_prompt_stands_comes_back(run, masked):
     assert ('tokenizer.bos_token + "The"' in Path("out/README.md").read_text()) == masked
     assert import_.main(["out", "--out", "runs/back"]) == 0
     assert begins_documents(Path("runs/back")) == masked
+    tuned = Path("runs/tuned")
+    tuned.mkdir()
+    (tuned / "config.json").write_text(json.dumps({"init_from": "runs/back"}))
+    assert begins_documents(tuned) == masked
 
 
 def test_pretraining_starts_from_an_import(run, root, monkeypatch, capsys):

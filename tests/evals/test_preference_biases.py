@@ -124,6 +124,13 @@ def test_pairs_of_one_prompt_count_once():
         assert b.difference.standard_error == pytest.approx(a.difference.standard_error, rel=1e-6)
 
 
+def test_one_prompt_says_nothing_about_others(recwarn):
+    (effect,) = compare_biases([0.7, 0.4, 0.6], [1.0, -0.5, 0.2], {"x": [1.0, 2.0, -1.0]}, groups=[4, 4, 4])
+    assert effect.labeller.low == -math.inf
+    assert effect.labeller.high == math.inf
+    assert not recwarn.list
+
+
 def test_a_feature_that_decides_every_choice_has_a_large_but_finite_effect():
     features, utilities, _ = simulate(300)
     choices = (features["gold"] > 0).astype(float)

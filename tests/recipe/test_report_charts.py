@@ -5,8 +5,9 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
+from matplotlib.figure import Figure
 
-from nn2llm.recipe.charts import COLOURS, draw_chart, error_bars, label_ends
+from nn2llm.recipe.charts import COLOURS, draw_chart, error_bars, label_ends, style_axes
 from nn2llm.recipe.report_charts import draw_base_loss, draw_frontier, draw_gold_by_group, draw_probes
 from nn2llm.recipe.report_data import read_report
 from nn2llm.recipe.report_figures import Score
@@ -120,3 +121,13 @@ def test_error_bars_reach_from_the_estimate_to_the_ends():
     down, up = error_bars([Score(0.5, 0.4, 0.7, 10), Score(1.0, 0.9, 1.0, 10)])
     assert down == pytest.approx([0.1, 0.1])
     assert up == pytest.approx([0.2, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("grid", "shown"), [("x", (True, False)), ("y", (False, True)), ("both", (True, True))]
+)
+def test_a_grid_stands_along_the_axes_that_were_asked_for(grid, shown):
+    axes = Figure().add_subplot()
+    axes.grid(True)
+    style_axes(axes, grid=grid)
+    assert tuple(axis.get_gridlines()[0].get_visible() for axis in (axes.xaxis, axes.yaxis)) == shown

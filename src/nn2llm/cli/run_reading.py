@@ -75,8 +75,18 @@ def get_runs_root(runs: Path | None) -> Path:
 
 
 def begins_documents(run: Path) -> bool:
-    """Whether a prompt stands after `<|endoftext|>`: with document masks a model has seen few others."""
-    return bool(read_config(run).get("document_mask", False))
+    """Whether a prompt stands after `<|endoftext|>`: with document masks a model has seen few others.
+
+    Of a model that was fine-tuned: whether it does for the one that it began with, if that is still there.
+    """
+    seen: set[Path] = set()
+    while run not in seen and (run / "config.json").exists():
+        seen.add(run)
+        config = read_config(run)
+        if "document_mask" in config:
+            return bool(config["document_mask"])
+        run = Path(config.get("init_from") or run)
+    return False
 
 
 def read_config(run: Path) -> dict[str, Any]:

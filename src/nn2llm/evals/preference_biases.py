@@ -231,8 +231,10 @@ def _build_intervals(fit: LogOddsFit, groups: npt.ArrayLike | None, level: float
             raise ValueError(f"groups must have one number a pair, got {numbers.shape}.")
         influences = np.stack([np.bincount(numbers, weights=column) for column in influences.T], axis=1)
     num_groups = len(influences)
-    correction = num_groups / (num_groups - 1) if num_groups > 1 else math.inf
-    errors = np.sqrt(correction * (influences**2).sum(axis=0))
+    if num_groups > 1:
+        errors = np.sqrt(num_groups / (num_groups - 1) * (influences**2).sum(axis=0))
+    else:
+        errors = np.full(influences.shape[1], math.inf)  # one prompt says nothing about others
     z = NormalDist().inv_cdf((1 + level) / 2)
     return [
         Interval(

@@ -151,9 +151,9 @@ def style_axes(
     title: str | None = None,
     x_label: str | None = None,
     y_label: str | None = None,
-    grid: str = "y",
+    grid: Literal["x", "y", "both"] = "y",
 ) -> None:
-    """Labels, and a grid along one axis only. Called last: ticks that were set stay."""
+    """Labels, and a grid along x, y or both. Called last: ticks that were set stay."""
     from matplotlib.ticker import AutoLocator
 
     if title:
@@ -164,8 +164,8 @@ def style_axes(
         axes.set_ylabel(y_label)
     if axes.get_xscale() == "linear" and isinstance(axes.xaxis.get_major_locator(), AutoLocator):
         axes.locator_params(axis="x", nbins=6)  # long numbers would touch on a phone
-    others: dict[str, Literal["x", "y", "both"]] = {"x": "y", "y": "x"}
-    axes.grid(False, axis=others.get(grid, "both"))
+    if grid != "both":
+        axes.grid(False, axis="x" if grid == "y" else "y")
 
 
 def label_ends(
