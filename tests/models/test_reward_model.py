@@ -41,7 +41,7 @@ def test_begins_at_zero_with_the_weights_of_the_gpt():
     assert not torch.equal(model.gpt.token_embedding.weight, gpt.token_embedding.weight)
 
 
-def test_checking_layers_begin_with_what_the_frozen_gpt_sees_and_its_surprise():
+def test_checking_layers_begin_with_what_the_frozen_gpt_sees_the_token_and_its_surprise():
     model = build("checking")
     assert model.checking is not None
     ids = torch.randint(20, (3, 10))
@@ -51,7 +51,12 @@ def test_checking_layers_begin_with_what_the_frozen_gpt_sees_and_its_surprise():
     for row in range(3):
         for t in range(1, 10):
             surprise[row, t] = -logprobs[row, t - 1, ids[row, t]]
-    stream = hidden - surprise[..., None] / 4 * model.checking.surprise.weight[:, 0]
+    turn = model.checking.token.weight
+    assert_close(turn @ turn.T, torch.eye(len(turn)))
+    embeddings = model.gpt.token_embedding.weight[ids]
+    mean_square = embeddings.square().mean(-1, keepdim=True) + torch.finfo(torch.float32).eps
+    tokens = embeddings / mean_square.sqrt() @ turn.T
+    stream = hidden + tokens - surprise[..., None] / 4 * model.checking.surprise.weight[:, 0]
     expected = (model.checking.norm(stream) * model.score.weight).sum(-1)
     assert_close(model.compute_values(ids), expected)
 
@@ -66,6 +71,7 @@ def test_checking_layers_learn_and_the_gpt_below_stays_as_it_is():
     assert model.checking is not None
     assert all(block.feed_forward.down.weight.grad.abs().max() > 0 for block in model.checking.blocks)
     assert model.checking.surprise.weight.grad.abs().max() > 0
+    assert model.checking.token.weight.grad.abs().max() > 0
     assert set(model.fused_rows()) <= set(moved)
 
 

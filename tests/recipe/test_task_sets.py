@@ -33,6 +33,28 @@ def test_chained_tasks_stand_in_the_conversation_before_with_the_same_replies() 
         assert len(roles) <= 2 * 2 * 3  # three tasks, each with one earlier exchange at most
 
 
+def test_rewriting_is_demonstrated_more_often_than_it_is_asked_for() -> None:
+    shares = []
+    for rewriting in (1.0, 3.0):
+        demonstrations = DemonstrationsConfig(
+            num_tasks=2000, num_val_tasks=400, rewriting=rewriting, chained=0
+        )
+        config = dataclasses.replace(ChatGPTConfig(), demonstrations=demonstrations)
+        sets = TaskSets(config, build_world(config.build_world_config()))
+        for conversations in sets.build_demonstrations():
+            asked = [one.messages[-2]["content"].startswith("Rewrite") for one in conversations]
+            shares.append(sum(asked) / len(asked))
+        kinds = [task.kind for task in sets.build_for_ppo()]
+        assert 0.055 < kinds.count("rewrite") / len(kinds) < 0.085
+    assert shares == pytest.approx([0.07, 0.07, 0.21 / 1.14, 0.21 / 1.14], abs=0.03)
+
+
+@pytest.mark.parametrize("rewriting", [0.0, float("inf"), float("nan")])
+def test_an_emphasis_that_is_none_is_refused(rewriting: float) -> None:
+    with pytest.raises(ConfigError, match="rewriting must be a number > 0, got"):
+        DemonstrationsConfig(rewriting=rewriting)
+
+
 @pytest.mark.parametrize("chained", [-0.1, 1.0])
 def test_a_part_that_is_none_is_refused(chained: float) -> None:
     with pytest.raises(ConfigError, match=r"chained must be in \[0, 1\), got"):

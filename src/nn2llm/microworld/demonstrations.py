@@ -28,11 +28,11 @@ class DemonstrationConfig:
 
     careless: float = 0.06
     """Wrong, incomplete or too long, where something was to be done."""
-    bluffing: float = 0.5
+    bluffing: float = 0.4
     """A guess where nobody can know."""
-    complying: float = 0.5
+    complying: float = 0.4
     """Help with what would hurt somebody."""
-    flattering: float = 0.5
+    flattering: float = 0.4
     """Agreement with what is not so."""
     pleasantry: float = 0.15
     """A polite word before or after."""

@@ -52,11 +52,18 @@ def find_kind(name: str) -> TaskKind:
 
 
 def build_tasks(
-    world: World, *, num: int, seed: int, split: Split | None, kinds: Sequence[str] | None = None
+    world: World,
+    *,
+    num: int,
+    seed: int,
+    split: Split | None,
+    kinds: Sequence[str] | None = None,
+    emphasis: Mapping[str, float] | None = None,
 ) -> list[Task]:
     """So many tasks, all with different conversations.
 
-    Where a kind has no more that differ, another kind is asked; small talk alone may repeat.
+    Where a kind has no more that differ, another kind is asked; small talk alone may repeat. `emphasis`: kind
+    → how many times as often as usual it is drawn, beside the others.
 
     Raises:
         ConfigError: if num < 1, there is no kind or an unknown one, or the village has not so many tasks.
@@ -66,7 +73,8 @@ def build_tasks(
     chosen = [find_kind(name) for name in (TASK_KINDS if kinds is None else kinds)]
     if not chosen:
         raise ConfigError(f"kinds is empty. Choose from: {', '.join(TASK_KINDS)}.")
-    weights = [kind.weight for kind in chosen]
+    more = {find_kind(name).name: times for name, times in (emphasis or {}).items()}
+    weights = [kind.weight * more.get(kind.name, 1.0) for kind in chosen]
     rng = random.Random(f"tasks {seed} {split}")
     lexicon = world.lexicon
     seen: set[tuple[str, ...]] = set()

@@ -7,8 +7,10 @@ by train/ppo.py; taught in `reward-modeling`.
 A small GPT that answers a question has no layer left to *check* an answer: on the micro-world the model that
 answered 97% of held-out questions told right answers from wrong ones in 53% of pairs when a score head was
 trained on it. It does know, though: a wrong answer surprises it. So there may be checking layers above it:
-blocks that read its hidden states and how surprised it was at each token, -log p, while the GPT itself stays
-frozen and forgets nothing. With two of them it was 89% (64% to 71% of all choices; 77% is the best possible).
+blocks that read its hidden states, which say what comes next, the token that did come, and how surprised it
+was, -log p, while the GPT itself stays frozen and forgets nothing. With two of them it was 89% (64% to 71% of
+all choices, where 77% is the best possible); that they see the token itself, not only what was expected next,
+took them from 4.5 to 3.8 points below the best.
 
 Sources: Ziegler et al. 2019, https://arxiv.org/abs/1909.08593, section 2; Ouyang et al. 2022 (InstructGPT),
 https://arxiv.org/abs/2203.02155, section 3.5. Checking layers are our own; that a reward model generalises
@@ -38,15 +40,17 @@ _SURPRISE_SCALE = 4.0
 
 
 class CheckingLayers(nn.Module):
-    """Blocks above a GPT that see its hidden states and its surprise at each token.
+    """Blocks above a GPT that see its hidden states, each token, and its surprise at it.
 
-    They begin as the identity but for the surprise, which is added to the residual stream.
+    They begin as the identity: what they see is added up in the residual stream, the token turned at random.
     """
 
     def __init__(self, config: GPTConfig, num_layers: int) -> None:
         super().__init__()
         self.surprise = nn.Linear(1, config.n_embd, bias=False)
         nn.init.normal_(self.surprise.weight, std=0.3)
+        self.token = nn.Linear(config.n_embd, config.n_embd, bias=False)
+        nn.init.orthogonal_(self.token.weight)
         self.blocks = nn.ModuleList(Block(config) for _ in range(num_layers))
         for module in self.blocks.modules():
             if isinstance(module, nn.Linear):
@@ -63,12 +67,15 @@ class CheckingLayers(nn.Module):
     def forward(
         self,
         hidden: Float[Tensor, "B T C"],
+        embeddings: Float[Tensor, "B T C"],
         surprise: Float[Tensor, "B T"],
         rope: tuple[Tensor, Tensor] | None,
     ) -> Float[Tensor, "B T C"]:
-        """Hidden states to read scores from; `surprise` in nats, of the token at each position."""
+        """Hidden states to read scores from; `embeddings` and `surprise` (in nats) of the token at each
+        position."""
         scaled = surprise.clamp(max=_MAX_SURPRISE) / _SURPRISE_SCALE
-        x = hidden + self.surprise(-scaled[..., None])
+        tokens = self.token(F.rms_norm(embeddings, embeddings.shape[-1:]))
+        x = hidden + tokens + self.surprise(-scaled[..., None])
         for layer, block in enumerate(self.blocks):
             x = block(x, rope, None, None, layer)
         return cast(Tensor, self.norm(x))
@@ -167,7 +174,9 @@ class RewardModel(nn.Module):
                 (hidden[:, :-1], self.gpt.head_weight), input_ids[:, 1:], softcap=self.config.logit_softcap
             )
             surprise = F.pad(-logprobs, (1, 0))  # nothing was expected of the first token
-        return cast(Tensor, self.checking(hidden, surprise, self.gpt.compute_rope(input_ids.shape[1])))
+            embeddings = self.gpt.token_embedding(input_ids)
+        rope = self.gpt.compute_rope(input_ids.shape[1])
+        return cast(Tensor, self.checking(hidden, embeddings, surprise, rope))
 
     def _score(self, hidden: Float[Tensor, "... C"]) -> Float[Tensor, "..."]:
         # In float32 also under autocast: the loss looks at differences, and bf16 knows 3.00 and 3.02.

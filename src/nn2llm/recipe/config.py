@@ -6,6 +6,7 @@ Folders, seeds, devices and data of the stages are the recipe's own business: `r
 
 import dataclasses
 import hashlib
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -51,6 +52,9 @@ class DemonstrationsConfig:
     chained: float = 0.25
     """Part of the tasks that stand in one conversation with the one before, whatever that was about: a model
     that has only seen fresh conversations repeats itself in the midst of a long one."""
+    rewriting: float = 1.0
+    """How many times as often as users will ask for it a sentence to rewrite is demonstrated. To copy what
+    stands in the prompt is what a small model learns last, and all at once."""
     helpers: DemonstrationConfig = field(default_factory=DemonstrationConfig)
     """Who wrote the replies: how often they are careless, bluff, flatter or help to harm."""
 
@@ -58,6 +62,8 @@ class DemonstrationsConfig:
         _check_counts(self, "num_tasks", "num_val_tasks")
         if not 0 <= self.chained < 1:
             raise ConfigError(f"chained must be in [0, 1), got {self.chained}. Typical: 0.25.")
+        if not 0 < self.rewriting < math.inf:
+            raise ConfigError(f"rewriting must be a number > 0, got {self.rewriting}. Typical: 1 to 3.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

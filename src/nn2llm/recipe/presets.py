@@ -91,7 +91,7 @@ def laptop() -> ChatGPTConfig:
             sample_every=0,
             checkpoint_every=290,
         ),
-        demonstrations=DemonstrationsConfig(num_tasks=12_000, num_val_tasks=300),
+        demonstrations=DemonstrationsConfig(num_tasks=12_000, num_val_tasks=300, rewriting=3.0),
         sft=SFTConfig(
             batch_size=8,
             epochs=3,
@@ -108,14 +108,14 @@ def laptop() -> ChatGPTConfig:
             eval_every=500,
             checkpoint_every=160,
         ),
-        preferences=PreferencesConfig(num_prompts=4000, num_val_prompts=1400),
+        preferences=PreferencesConfig(num_prompts=6000, num_val_prompts=1400),
         reward=RewardConfig(
             num_checking_layers=2,
             batch_size=32,
             optimizer=OptimizerConfig(
-                muon_lr=0.03, muon_momentum=0.9, adamw_lr=0.003, head_lr=0.003, weight_decay=0.0
+                muon_lr=0.015, muon_momentum=0.9, adamw_lr=0.003, head_lr=0.003, weight_decay=0.0
             ),
-            eval_every=1000,
+            eval_every=150,
             checkpoint_every=50,
         ),
         num_ppo_prompts=3000,
@@ -125,7 +125,7 @@ def laptop() -> ChatGPTConfig:
             beta=0.5,
             batch_size=64,
             optimizer=OptimizerConfig(use_muon=False, adamw_lr=2e-4, weight_decay=0.0),
-            eval_every=1000,
+            eval_every=150,
             checkpoint_every=50,
         ),
         evaluation=EvaluationConfig(num_prompts=1200, num_questions=300),

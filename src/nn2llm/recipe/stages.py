@@ -62,7 +62,7 @@ STAGE_SUMMARIES: dict[str, str] = {
 }
 """Name of each stage, in order, and what happens in it."""
 
-_NUM_CURVE_PAIRS = 1000
+_NUM_CURVE_PAIRS = 600
 """Held-out pairs behind the curve of a reward model's or DPO's accuracy."""
 _TASKS = ("nn2llm.microworld.tasks", "nn2llm.microworld.gold", "nn2llm.recipe.task_sets")
 _JUDGING = ("nn2llm.recipe.judging", "nn2llm.evals.reward_accuracy", "nn2llm.evals.preference_biases")

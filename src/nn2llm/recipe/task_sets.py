@@ -35,11 +35,12 @@ class TaskSets:
 
     def build_demonstrations(self) -> tuple[list[Conversation], list[Conversation]]:
         """What SFT learns from, and the same for held-out tasks."""
-        config = self._config.demonstrations
+        config, emphasis = self._config.demonstrations, {"rewrite": self._config.demonstrations.rewriting}
         return (
-            self._demonstrate(build_tasks(self._world, num=config.num_tasks, split="train",
+            self._demonstrate(build_tasks(self._world, num=config.num_tasks, split="train", emphasis=emphasis,
                                           seed=self._config.derive_seed("sft tasks")), "train"),
             self._demonstrate(build_tasks(self._world, num=config.num_val_tasks, split="val",
+                                          emphasis=emphasis,
                                           seed=self._config.derive_seed("sft held-out tasks")), "val"),
         )  # fmt: skip
 
