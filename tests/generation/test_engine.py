@@ -133,6 +133,27 @@ def test_a_row_does_not_depend_on_the_rows_beside_it():
         )
 
 
+@pytest.mark.parametrize(("max_seq_len", "on_full"), [(32, "stop"), (9, "slide")])
+def test_several_replies_to_one_prompt_are_those_of_each_alone(max_seq_len, on_full):
+    model = build_model(max_seq_len)
+    prompts, seeds = [PROMPTS[0], PROMPTS[1], PROMPTS[0], PROMPTS[0]], [4, 5, 6, 7]
+    asked = {
+        "max_new_tokens": 12,
+        "sampling": SamplingConfig(temperature=0.9, repetition_penalty=1.2),
+        "on_full": on_full,
+    }
+    together = generate(model, prompts, seed=seeds, **asked)
+    alone = generate_uncached(model, prompts, seed=seeds, **asked)
+    assert [row.ids for row in together] == [row.ids for row in alone]
+    assert len({row.ids for row in together}) == 4
+
+
+def test_a_prompt_that_comes_several_times_is_read_once():
+    model = Scripted([1, 2, 9], vocab_size=10)
+    generate(model, [[0], [0], [0]], max_new_tokens=50, sampling=GREEDY, stop_token_ids=[9])
+    assert model.num_tokens_read == 1 + 2 * 3
+
+
 def test_one_seed_gives_rows_of_their_own_and_the_same_text_again():
     model = build_model()
     first = generate(model, [[5]] * 4, max_new_tokens=20, seed=1)

@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from nn2llm.core.errors import ConfigError
-from nn2llm.models.gpt import GPT
+from nn2llm.models.gpt import GPT, Block
 from nn2llm.models.gpt_config import GPTConfig
 from nn2llm.models.reward_model import RewardModel
 
@@ -99,6 +99,35 @@ def test_a_score_is_the_value_at_the_last_token_and_by_hand():
     model.offset.fill_(0.5)
     expected = (model.gpt.compute_hidden(ids) * model.score.weight).sum(-1) + 0.5
     assert_close(model.compute_values(ids), expected)
+
+
+@pytest.mark.parametrize("norm_position", ["pre", "post"])
+def test_a_block_computes_one_position_of_each_row_as_it_does_all(norm_position):
+    torch.manual_seed(3)
+    config = GPTConfig(vocab_size=20, n_layer=1, n_head=2, n_embd=16, norm_position=norm_position)
+    block, rope = Block(config).double(), GPT(config).double().compute_rope(9)
+    x, only = torch.randn(3, 9, 16, dtype=torch.float64), torch.tensor([8, 0, 4])
+    whole = block(x, rope, None, None, 0)[torch.arange(3), only]
+    assert_close(block(x, rope, None, None, 0, only), whole[:, None])
+
+
+def test_scores_and_gradients_of_checking_layers_are_those_of_values_at_the_last_token():
+    ids, last = torch.randint(20, (4, 12)), torch.tensor([11, 0, 5, 7])
+    found = []
+    for read in (
+        lambda model: model.compute_scores(ids, last),
+        lambda model: model.compute_values(ids)[torch.arange(4), last],
+    ):
+        torch.manual_seed(5)
+        model = build("checking", dtype=torch.float64)
+        for block in model.checking.blocks:  # they begin as the identity: here they do something
+            torch.nn.init.normal_(block.attention.proj.weight, std=0.3)
+            torch.nn.init.normal_(block.feed_forward.down.weight, std=0.3)
+        scores = read(model)
+        scores.square().sum().backward()
+        found.append([scores.detach(), *(weight.grad for _, weight in model.named_trainable())])
+    for ours, expected in zip(*found, strict=True):
+        assert_close(ours, expected)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -137,6 +137,15 @@ def test_without_a_mask_it_is_causal_with_a_cache_too(chunks):
         assert_close(torch.cat(outs, dim=1), module(x), **TIGHT)
 
 
+@pytest.mark.parametrize("qk_norm", [False, True])
+def test_one_position_of_each_row_alone(qk_norm):
+    module = build_attention(qk_norm=qk_norm)
+    x, only = draw(3, NUM_TOKENS, 24), torch.tensor([NUM_TOKENS - 1, 0, 2])
+    assert_close(module(x, only=only), module(x)[torch.arange(3), only][:, None], **TIGHT)
+    with pytest.raises(ValueError, match="neither a mask nor a cache"):
+        module(x, only=only, mask=torch.ones(NUM_TOKENS, NUM_TOKENS, dtype=torch.bool))
+
+
 def test_future_tokens_cannot_change_past_outputs():
     module = build_attention(qk_norm=True)
     x = draw(1, NUM_TOKENS, 24)

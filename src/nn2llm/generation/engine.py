@@ -231,11 +231,15 @@ class _Batch:
 
     @torch.inference_mode()
     def _read_windows(self) -> None:
-        """Read what each row shows the model into a new cache: at the start, and when the old one is full."""
+        """Read what each row shows the model into a new cache: at the start, and when the old one is full.
+
+        Rows that show the same (several replies to one prompt) are read once.
+        """
         if not self.rows:
             return
         device = self._model.device
-        windows = [row.window for row in self.rows]
+        shown = [tuple(row.window) for row in self.rows]
+        windows = list(dict.fromkeys(shown))
         input_ids, pad_lengths = _pad_left(windows, device)
         longest = input_ids.shape[1]
         still_to_write = self._request.max_new_tokens - self.rows[0].num_new  # the same in all rows
@@ -249,6 +253,11 @@ class _Batch:
             everything, before = _pad_left([row.ids for row in self.rows], device)
             self._seen = mark_seen(everything, before, vocab_size=self._request.vocab_size)
         self._logits = self._read(input_ids)
+        if len(windows) < len(shown):
+            numbers = {window: number for number, window in enumerate(windows)}
+            places = torch.tensor([numbers[window] for window in shown], device=device)
+            self._cache.keep_rows(places)
+            self._logits = self._logits[places]
 
     def _read(self, input_ids: Int[Tensor, "B T"]) -> Float[Tensor, "B V"]:
         """Append tokens to the cache; returns the logits after the last one, and computes no others."""

@@ -72,15 +72,17 @@ class Block(nn.Module):
         mask: Bool[Tensor, "..."] | None,
         cache: KVCache | None,
         layer: int,
-    ) -> Float[Tensor, "B T C"]:
-        """Shape in, shape out."""
+        only: Int[Tensor, " B"] | None = None,
+    ) -> Float[Tensor, "B S C"]:
+        """Shape in, shape out; with `only`, the one position of each row that is wanted: [B, 1, C]."""
+        kept = x if only is None else x[torch.arange(len(x), device=x.device), only].unsqueeze(1)
         if self.post_norm:
-            x = self.attention_norm(
-                x + self.dropout(self.attention(x, rope=rope, mask=mask, cache=cache, layer=layer))
-            )
+            attended = self.attention(x, rope=rope, mask=mask, cache=cache, layer=layer, only=only)
+            x = self.attention_norm(kept + self.dropout(attended))
             return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
-        attended = self.attention(self.attention_norm(x), rope=rope, mask=mask, cache=cache, layer=layer)
-        x = x + self.dropout(attended)
+        read = self.attention_norm(x)
+        attended = self.attention(read, rope=rope, mask=mask, cache=cache, layer=layer, only=only)
+        x = kept + self.dropout(attended)
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
 
 

@@ -11,7 +11,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from nn2llm.nn.kv_cache import KVCache
@@ -97,13 +97,20 @@ class SelfAttention(nn.Module):
         mask: Bool[Tensor, "..."] | None = None,
         cache: KVCache | None = None,
         layer: int = 0,
-    ) -> Float[Tensor, "B T C"]:
+        only: Int[Tensor, " B"] | None = None,
+    ) -> Float[Tensor, "B S C"]:
         """Attend; without a mask, causally: to a position's own key, those before it, and those in the cache.
 
         `rope` holds cos and sin at the positions of `x`. `mask`, where given, is the whole mask, causality
         included (`models.gpt` builds it once for all layers). With a cache, keys and values are those
-        stored in `layer` and the new ones.
+        stored in `layer` and the new ones. `only`: the one position of each row whose output is wanted,
+        [B, S=1, C]; the others are read as keys and values alone. Without it S = T.
+
+        Raises:
+            ValueError: for `only` beside a mask or a cache.
         """
+        if only is not None and (mask is not None or cache is not None):
+            raise ValueError("only= goes with neither a mask nor a cache: leave them out.")
         batch_size, num_tokens, _ = x.shape
         heads = self.qkv(x).view(batch_size, num_tokens, -1, self.head_dim)
         query, key, value = heads.split([self.n_head, self.n_kv_head, self.n_kv_head], dim=2)
@@ -115,6 +122,9 @@ class SelfAttention(nn.Module):
         if cache is not None:
             key, value = cache.append(layer, key, value)
         num_keys = key.shape[2]
+        if only is not None:
+            query = query[torch.arange(batch_size, device=x.device), :, only].unsqueeze(2)
+            mask = (torch.arange(num_keys, device=x.device) <= only[:, None])[:, None, None]
         # is_causal aligns to the top left: right only where every key is one of the new positions
         is_causal = mask is None and num_tokens == num_keys and num_tokens > 1
         if mask is None and 1 < num_tokens < num_keys:
@@ -128,4 +138,4 @@ class SelfAttention(nn.Module):
             dropout_p=self.dropout if self.training else 0.0,
             enable_gqa=self.n_kv_head != self.n_head,
         )
-        return self.proj(out.transpose(1, 2).reshape(batch_size, num_tokens, -1))
+        return self.proj(out.transpose(1, 2).reshape(batch_size, query.shape[2], -1))

@@ -62,7 +62,8 @@ class KVCache:
         self.length += num_tokens
 
     def keep_rows(self, rows: Int[Tensor, " kept"]) -> None:
-        """Keep only these rows of the batch, in this order: rows that have finished make room."""
+        """Keep only these rows of the batch, in this order: rows that have finished make room. A row may come
+        several times: continuations of one prompt."""
         self.keys = self.keys[:, rows]
         self.values = self.values[:, rows]
         if self.pad_lengths is not None:
