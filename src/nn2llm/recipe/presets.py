@@ -109,12 +109,13 @@ def laptop() -> ChatGPTConfig:
             checkpoint_every=160,
         ),
         # 3.6 to 3.9 points below the best possible with 4,000 prompts, 2.6 to 3.4 with 6,000
-        preferences=PreferencesConfig(num_prompts=8500, num_val_prompts=1400),
+        preferences=PreferencesConfig(num_prompts=8500, num_val_prompts=1000),
         reward=RewardConfig(
             num_checking_layers=2,
-            batch_size=64,
+            batch_size=48,
+            micro_batch_size=24,
             optimizer=OptimizerConfig(
-                muon_lr=0.02, muon_momentum=0.9, adamw_lr=0.003, head_lr=0.003, weight_decay=0.0
+                muon_lr=0.015, muon_momentum=0.9, adamw_lr=0.003, head_lr=0.003, weight_decay=0.0
             ),
             eval_every=150,
             checkpoint_every=50,
