@@ -237,6 +237,7 @@ def test_depth_alone_sets_a_config(monkeypatch):
         return PretrainResult(
             run=run,
             step=1,
+            total_steps=1,
             val_loss=2.0,
             val_bits_per_byte=1.0,
             training_s=0.1,

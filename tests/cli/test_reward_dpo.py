@@ -1,6 +1,9 @@
 """`nn2llm reward` and `nn2llm dpo`: what flags mean, what is said at the end, and of what cannot work."""
 
 import json
+import os
+import re
+import signal
 
 import pytest
 import torch
@@ -9,6 +12,8 @@ from nn2llm.cli import dpo, reward
 from nn2llm.core.errors import CheckpointError, ConfigError, DataError
 from nn2llm.data.preferences import save_preferences
 from nn2llm.train.checkpoint import load_reward_model, load_trained_model
+from nn2llm.train.dpo import DPOTrainer
+from nn2llm.train.reward import RewardTrainer
 from tests.train.preference_runs import draw_pairs, write_run
 
 BOTH = pytest.mark.parametrize(("name", "main"), [("reward", reward.main), ("dpo", dpo.main)])
@@ -51,6 +56,28 @@ def test_a_reward_model_from_the_command_line(folder, capsys):
     capsys.readouterr()
     assert reward.main(["--out", str(run), "--resume"]) == 0
     assert "is finished: it ended at step 4" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "main", "trainer"), [("reward", reward.main, RewardTrainer), ("dpo", dpo.main, DPOTrainer)]
+)
+def test_a_stopped_run_says_how_to_go_on(name, main, trainer, tmp_path, monkeypatch, capsys):
+    whole, out = trainer.train_step, tmp_path / "out"
+
+    def train_step(self):
+        if self.step == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return whole(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "train_step", train_step)
+        argv = ["--init-from", "sft", "--data", "pairs.jsonl", "--out", str(out), *QUICK]
+        assert main(argv) == 130
+    last = capsys.readouterr().out.splitlines()[-1]
+    go_on = f"Go on with: nn2llm {name} --out {out} --resume"
+    assert re.fullmatch(rf"Stopped at step 2 of \d+; everything is saved\. {re.escape(go_on)}", last)
+    assert main(["--out", str(out), "--resume"]) == 0
+    assert "going on at step 2" in capsys.readouterr().out
 
 
 def test_dpo_from_the_command_line(folder, capsys):

@@ -318,6 +318,7 @@ def _reward_summary(*, biased: bool) -> dict[str, Any]:
         "best_possible": 0.762 if biased else 0.775,
         "gold_agreement": 0.713 if biased else 0.771,
         "num_pairs": 4000,
+        "num_training_pairs": 20_000 if biased else 10_000,
         "calibration": bins,
         "calibration_error": 0.018,
         "biases": biases,

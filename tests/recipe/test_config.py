@@ -69,6 +69,7 @@ def change(path: str, value: Any, config: Any = None) -> Any:
         ("preferences.temperature", 0.5, "preferences"),
         ("preferences.labeller.noise", 0.5, "preferences"),
         ("reward.epochs", 2.0, "reward"),
+        ("control_epochs", 0.25, "reward_control"),
         ("ppo.kl_coef", 0.5, "ppo"),
         ("num_ppo_prompts", 7, "ppo"),
         ("dpo.beta", 0.5, "dpo"),
@@ -85,6 +86,7 @@ def test_a_setting_reaches_its_stage_and_those_that_stand_on_it(
         "sft": set(STAGE_SUMMARIES) - {"base"},
         "preferences": set(STAGE_SUMMARIES) - {"base", "sft"},
         "reward": {"reward", "reward_control", "ppo", "evaluation"},
+        "reward_control": {"reward_control", "evaluation"},
         "ppo": {"ppo", "evaluation"},
         "dpo": {"dpo", "evaluation"},
         "evaluation": {"evaluation"},
@@ -107,6 +109,9 @@ def test_seeds_machine_and_parents_come_from_the_recipe() -> None:
     assert seeds != [dataclasses.replace(config, seed=2).derive_seed(name) for name in STAGE_SUMMARIES]
     assert config.resolve_sft(out).init_from == str(out.absolute() / "base")
     assert config.resolve_ppo(out).reward_model == str(out.absolute() / "reward")
+    assert config.resolve_reward_control(out) == config.resolve_reward(out)
+    half = change("control_epochs", 0.5)
+    assert half.resolve_reward_control(out) == dataclasses.replace(half.resolve_reward(out), epochs=0.5)
 
 
 @pytest.mark.parametrize(
@@ -142,6 +147,7 @@ def test_what_the_recipe_decides_is_refused_as_a_flag(path: str, value: Any, mes
         (lambda: ChatGPTConfig(num_ppo_prompts=0), "num_ppo_prompts must be at least 1, got 0"),
         (lambda: ChatGPTConfig(world="shakespeare"), "'shakespeare' is not a micro-world"),
         (lambda: ChatGPTConfig(name="Ada"), "needs a name and a trade; the trade is missing"),
+        (lambda: ChatGPTConfig(control_epochs=0), "control_epochs must be positive, got 0"),
         (lambda: change("ppo.max_new_tokens", 160), "ppo.max_new_tokens is 160, which leaves no room"),
         (lambda: DemonstrationsConfig(num_tasks=0), "num_tasks must be at least 1, got 0"),
         (lambda: PreferencesConfig(replies_per_prompt=1), "replies_per_prompt must be at least 2.*got 1"),

@@ -67,10 +67,11 @@ def test_a_sure_labeller_always_chooses_what_it_likes_more(tasks: list[Task]) ->
 def test_features_and_gold_make_up_the_utility(tasks: list[Task]) -> None:
     config = LabellerConfig()
     for task, reply in itertools.product(tasks, REPLIES[:3]):
-        gold, features = measure_reply(task, reply)
+        gold = gold_score(task, reply)
+        features = measure_reply(gold, reply)
         length, agreement, kind = features.values()
         expected = (
-            gold
+            gold.total
             + 10 * config.length_bias * length
             + config.agreement_bias * agreement
             + config.word_bias * kind

@@ -1,10 +1,13 @@
 """A sentence of the report is chosen by the numbers, and says nothing that they do not."""
 
+import dataclasses
+
 import pytest
 
 from nn2llm.evals.intervals import Interval
 from nn2llm.recipe.report_data import read_report
 from nn2llm.recipe.report_words import (
+    describe_control,
     describe_course,
     format_gap,
     format_interval,
@@ -104,3 +107,21 @@ def test_probes_have_a_line_each(tmp_path):
     assert len(set(names)) == len(names)
     assert "Recall" in names
     assert "Few-shot, 1 example" in names
+
+
+@pytest.mark.parametrize(
+    ("pairs", "words"),
+    [
+        ((20_000, 10_000), "trained on 10,000 of the same 20,000 pairs, labelled"),
+        ((20_000, 20_000), "trained on the same pairs, labelled"),
+        ((None, None), "trained on the same pairs, labelled"),
+    ],
+)
+def test_the_control_says_what_it_learned_from(tmp_path, pairs, words):
+    report = read_report(write_recipe(tmp_path, num_prompts=40, num_iterations=4))[0]
+    models = [
+        dataclasses.replace(model, num_training_pairs=num)
+        for model, num in zip((report.reward, report.reward_control), pairs, strict=True)
+    ]
+    report = dataclasses.replace(report, reward=models[0], reward_control=models[1])
+    assert words in describe_control(report)

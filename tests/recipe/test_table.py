@@ -20,7 +20,6 @@ def run(table: StageTable) -> None:
             progress.update(5, loss=1.5)
             table.refresh()
             progress.note("a sample")
-            table.console.print("Stopped at step 5 of 10; everything is saved. Go on with: nn2llm sft")
         table.end("sft", record("sft", "gold 0.68"))
         table.note("a note")
         table.begin("ppo", goes_on=False)
@@ -47,7 +46,6 @@ def test_on_a_terminal_the_table_is_live_with_the_stages_progress_below() -> Non
     assert text.index("what happens") < text.index("step  5/10")
     assert "a note" in text
     assert "a sample" not in text  # trainers' stories would push the table about
-    assert "Stopped at step" not in text
     last = text[text.rindex("what happens") :]
     assert "✓  base   reads             1:02  4.8% above the floor (done before)" in last
     assert "▸  ppo" in last

@@ -57,7 +57,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(run, device):
         return CountingRewardModel.from_gpt(build_gpt()).eval(), TOKENIZER
 
-    monkeypatch.setattr("nn2llm.train.ppo.load_reward_model", load)
+    monkeypatch.setattr("nn2llm.train.rollouts.load_reward_model", load)
 
 
 def draw(trainer: PPOTrainer) -> tuple[Rollouts, list[torch.Tensor]]:

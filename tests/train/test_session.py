@@ -26,7 +26,7 @@ from nn2llm.train.checkpoint import (
     load_model_weights,
     load_training_state,
 )
-from nn2llm.train.session import MachineConfig, Session, Snapshot, choose_machine, describe_stop
+from nn2llm.train.session import MachineConfig, Session, Snapshot, choose_machine
 
 SHAPE = GPTConfig(vocab_size=8, n_layer=1, n_head=1, n_embd=8, max_seq_len=8)
 
@@ -280,12 +280,6 @@ def test_a_signal_in_the_last_step_comes_too_late(folder):
     session = train(folder, trainer)
     assert (trainer.step, session.interrupted) == (6, False)
     assert saved_steps(folder) == [6]
-
-
-def test_what_is_said_where_a_run_was_stopped():
-    assert describe_stop(Path("runs/sft-1"), 3, 10, "nn2llm sft") == (
-        "Stopped at step 3 of 10; everything is saved. Go on with: nn2llm sft --out runs/sft-1 --resume"
-    )
 
 
 # --- the machine --------------------------------------------------------------------------------------------

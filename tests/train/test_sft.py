@@ -275,8 +275,7 @@ def test_held_out_conversations_come_from_a_file_a_fraction_or_nowhere(parent, t
         "fraction": {"val_fraction": 0.1},
         "nowhere": {"val_fraction": 0.0},
     }.items():
-        console = Console(record=True, width=300, file=open(os.devnull, "w"))  # noqa: SIM115
-        result = finetune(replace(config, **changes), RunFolder(tmp_path / name), console=console)
+            result = finetune(replace(config, **changes), RunFolder(tmp_path / name), console=console)
         said[name] = console.export_text()
         assert ("val_loss" in result.metrics) == (name != "nowhere")
     first = "1 of 31 conversations left out; the first: train.jsonl, line 31: A conversation needs at least"
@@ -332,7 +331,7 @@ def test_a_run_that_crashed_ends_like_one_that_never_stopped(
     assert "val_loss_before" in result.metrics
 
 
-def test_a_signal_saves_and_says_how_to_go_on(parent, tmp_path, reference, monkeypatch):
+def test_a_signal_saves_and_another_session_goes_on(parent, tmp_path, reference, monkeypatch):
     run, config = RunFolder(tmp_path / "run"), build_config(parent, checkpoint_every=3)
     train_step = FineTuner.train_step
 
@@ -341,12 +340,10 @@ def test_a_signal_saves_and_says_how_to_go_on(parent, tmp_path, reference, monke
             os.kill(os.getpid(), signal.SIGINT)
         return train_step(trainer)
 
-    console = Console(record=True, width=300, file=open(os.devnull, "w"))  # noqa: SIM115
     with monkeypatch.context() as patch:
         patch.setattr(FineTuner, "train_step", step_and_signal)
-        result = finetune(config, run, conversations=draw_conversations(40), console=console)
-    assert (result.step, result.interrupted) == (7, True)
-    assert f"Go on with: nn2llm sft --out {run.path} --resume" in console.export_text()
+        result = finetune(config, run, conversations=draw_conversations(40), console=SILENT)
+    assert (result.step, result.total_steps, result.interrupted) == (7, 12, True)
     finetune(config, run, conversations=draw_conversations(40), resume=True, console=SILENT)
     assert read_run(run.path) == read_run(reference)
 
@@ -354,7 +351,6 @@ def test_a_signal_saves_and_says_how_to_go_on(parent, tmp_path, reference, monke
 def test_a_finished_run_says_so_and_changes_nothing(learnt):
     run, conversations, result = learnt
     before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
-    console = Console(record=True, width=300, file=open(os.devnull, "w"))  # noqa: SIM115
     again = finetune(
         SFTConfig(),
         run,

@@ -33,6 +33,7 @@ COMMANDS: dict[str, Command] = {
     "sft": Command("nn2llm.cli.sft", "teach a model to answer, from conversations"),
     "reward": Command("nn2llm.cli.reward", "train a reward model from preferences"),
     "ppo": Command("nn2llm.cli.ppo", "improve replies by reinforcement learning against a reward model"),
+    "grpo": Command("nn2llm.cli.grpo", "improve replies by comparing several to the same prompt"),
     "dpo": Command("nn2llm.cli.dpo", "improve replies from preferences directly"),
     "sample": Command("nn2llm.cli.sample", "write text with a trained model"),
     "eval": Command("nn2llm.cli.eval", "measure a trained model: loss, floor, knowledge"),

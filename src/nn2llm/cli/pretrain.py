@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
+from nn2llm.cli.stage_options import describe_stop
 from nn2llm.core.config_io import config_differences, load_config
 from nn2llm.core.errors import ConfigError
 from nn2llm.core.run_folder import RunFolder, new_run_path
@@ -59,7 +60,10 @@ def main(argv: list[str]) -> int:
         _check_unchanged(command.settings, run)
     console = Console(highlight=False)
     result = pretrain(command.settings, run, resume=command.resume, profile=command.profile, console=console)
-    if result.is_main and not result.interrupted:
+    if result.is_main and result.interrupted:
+        go_on = f"nn2llm pretrain --out {run.path} --resume"
+        console.print(describe_stop(result.step, result.total_steps, go_on), soft_wrap=True)
+    elif result.is_main:
         _report(result, console)
     return 130 if result.interrupted else 0
 

@@ -1,17 +1,13 @@
 """`nn2llm reward`: train a model that scores replies, from preferences."""
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Annotated
 
 import tyro
 from rich.console import Console
 from tyro.conf import arg
 
-from nn2llm.cli.stage_options import check_unchanged, choose_base
-from nn2llm.core.config_io import load_config
-from nn2llm.core.errors import ConfigError
-from nn2llm.core.run_folder import RunFolder, new_run_path
+from nn2llm.cli.stage_options import StageOptions, choose_base, run_stage
 from nn2llm.train.reward import train_reward_model
 from nn2llm.train.reward_config import RewardConfig
 from nn2llm.train.stage_result import StageResult
@@ -20,18 +16,10 @@ __all__ = ["RewardCommand", "main"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class RewardCommand:
+class RewardCommand(StageOptions):
     """Train a reward model, which scores replies, from preferences, into a run folder."""
 
     settings: Annotated[RewardConfig, arg(name="")]
-    device: Annotated[str | None, arg(metavar="NAME")] = None
-    """auto, cpu, cuda, cuda:1, mps: short for --machine.device."""
-    config: Annotated[Path | None, arg(metavar="FILE")] = None
-    """Start from this config.json, of another run for instance."""
-    out: Annotated[Path | None, arg(metavar="RUN")] = None
-    """Run folder. Default: runs/PARENT-reward-1, -2, …"""
-    resume: bool = False
-    """Go on with the run in --out where it stopped; starts it where there is none yet."""
 
 
 def main(argv: list[str]) -> int:
@@ -42,21 +30,14 @@ def main(argv: list[str]) -> int:
     """
     base = RewardCommand(settings=choose_base(RewardConfig, argv))
     command = tyro.cli(RewardCommand, prog="nn2llm reward", default=base, args=argv)
-    settings = command.settings
-    if command.device is not None:
-        settings = replace(settings, machine=replace(settings.machine, device=command.device))
-    if command.out is None and command.resume:
-        raise ConfigError("--resume needs --out RUN: which run is to go on?")
-    if not settings.init_from:
-        raise ConfigError("--init-from RUN is needed: which model is to score? Usually one of `nn2llm sft`.")
-    if settings.data is None:
-        raise ConfigError("--data FILE is needed: preferences, as .json or .jsonl (or .gz).")
-    run = RunFolder(command.out or new_run_path(f"{Path(settings.init_from).name}-reward"))
-    if command.resume and run.exists:
-        stored = load_config(RewardConfig, run.config_path)
-        check_unchanged(replace(settings, steps=settings.steps or stored.steps), run)
     console = Console(highlight=False)
-    result = train_reward_model(settings, run, resume=command.resume, console=console)
+    needs = {
+        "init_from": "--init-from RUN is needed: which model is to score? Usually one of `nn2llm sft`.",
+        "data": "--data FILE is needed: preferences, as .json or .jsonl (or .gz).",
+    }
+    result = run_stage(
+        command, command.settings, train_reward_model, stage="reward", needs=needs, console=console
+    )
     if result.interrupted:
         return 130
     _report(result, console)

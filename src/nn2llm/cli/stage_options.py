@@ -1,18 +1,93 @@
-"""What the commands of fine-tuning stages share: where settings come from, and what --resume refuses."""
+"""What `nn2llm sft`, `reward`, `ppo` and `dpo` share: their flags, where settings come from, what --resume
+refuses, and what is said where a signal stops them."""
 
 import argparse
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
+
+from rich.console import Console
+from tyro.conf import arg
 
 from nn2llm.core.config_io import config_differences, load_config
 from nn2llm.core.errors import ConfigError
-from nn2llm.core.run_folder import RunFolder
+from nn2llm.core.run_folder import RunFolder, new_run_path
 from nn2llm.train.session import MachineConfig
+from nn2llm.train.stage_result import StageResult
 
-__all__ = ["check_unchanged", "choose_base"]
+__all__ = ["StageOptions", "check_unchanged", "choose_base", "describe_stop", "run_stage"]
 
 Config = TypeVar("Config")
+Settings_contra = TypeVar("Settings_contra", contravariant=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageOptions:
+    """The flags beside a stage's own settings."""
+
+    device: Annotated[str | None, arg(metavar="NAME")] = None
+    """auto, cpu, cuda, cuda:1, mps: short for --machine.device."""
+    config: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Start from this config.json, of another run for instance."""
+    out: Annotated[Path | None, arg(metavar="RUN")] = None
+    """Run folder. Default: runs/PARENT-STAGE-1, -2, …"""
+    resume: bool = False
+    """Go on with the run in --out where it stopped; starts it where there is none yet."""
+
+
+class Train(Protocol[Settings_contra]):
+    """finetune, train_reward_model, train_ppo, train_dpo."""
+
+    def __call__(
+        self, config: Settings_contra, run: RunFolder, *, resume: bool, console: Console
+    ) -> StageResult: ...
+
+
+def run_stage(
+    options: StageOptions,
+    settings: Any,
+    train: Train[Any],
+    *,
+    stage: str,
+    needs: Mapping[str, str],
+    console: Console,
+) -> StageResult:
+    """Train, in --out or a new folder; where a signal stopped it, says how to go on.
+
+    Args:
+        options: the flags.
+        settings: the stage's own: a config with `init_from`, `steps` and `machine`.
+        train: the stage.
+        stage: sft, reward, ppo or dpo.
+        needs: setting that must be given → what is said where it is missing.
+        console: where to print.
+
+    Raises:
+        Nn2llmError: for settings, data or runs that do not work.
+    """
+    if options.device is not None:
+        settings = replace(settings, machine=replace(settings.machine, device=options.device))
+    if options.out is None and options.resume:
+        raise ConfigError("--resume needs --out RUN: which run is to go on?")
+    for name, message in needs.items():
+        if not getattr(settings, name):
+            raise ConfigError(message)
+    run = RunFolder(options.out or new_run_path(f"{Path(settings.init_from).name}-{stage}"))
+    if options.resume and run.exists:
+        stored = load_config(type(settings), run.config_path)
+        # where no steps are given, the run's own were counted from its data
+        check_unchanged(replace(settings, steps=settings.steps or stored.steps), run)
+    result = train(settings, run, resume=options.resume, console=console)
+    if result.interrupted:
+        command = f"nn2llm {stage} --out {run.path} --resume"
+        console.print(describe_stop(result.step, result.total_steps, command), soft_wrap=True)
+    return result
+
+
+def describe_stop(step: int, total_steps: int, command: str) -> str:
+    """What is said where a signal has stopped a run."""
+    return f"Stopped at step {step} of {total_steps}; everything is saved. Go on with: {command}"
 
 
 def choose_base(cls: type[Config], argv: list[str]) -> Config:

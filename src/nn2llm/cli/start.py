@@ -17,6 +17,7 @@ import tyro
 from rich.console import Console
 
 from nn2llm.cli.run_reading import begins_documents
+from nn2llm.cli.stage_options import describe_stop
 from nn2llm.cli.start_report import print_samples, report_on_world
 from nn2llm.core.errors import ConfigError
 from nn2llm.core.run_folder import RunFolder, new_run_path, runs_root
@@ -60,6 +61,10 @@ def main(argv: list[str]) -> int:
     else:
         result = _train(command, run, console)
         if result.interrupted:
+            # the next start goes on with it, wherever it is
+            out = f" --out {run.path}" if command.out is not None else ""
+            go_on = describe_stop(result.step, result.total_steps, f"nn2llm start{out}")
+            console.print(go_on, soft_wrap=True)
             return 130
         _report(result, console)
     if command.talk and _has_terminal(console):

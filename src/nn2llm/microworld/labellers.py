@@ -15,7 +15,7 @@ import random
 from dataclasses import dataclass
 
 from nn2llm.core.errors import ConfigError
-from nn2llm.microworld.gold import gold_score
+from nn2llm.microworld.gold import GoldScore, gold_score
 from nn2llm.microworld.task import Task
 
 __all__ = ["Labeller", "LabellerConfig", "compute_choice_probability"]
@@ -54,7 +54,10 @@ class Labeller:
 
     def compute_utility(self, task: Task, reply: str) -> float:
         """How much this labeller likes a reply: gold plus biases."""
-        gold = gold_score(task, reply)
+        return self.weigh(gold_score(task, reply), reply)
+
+    def weigh(self, gold: GoldScore, reply: str) -> float:
+        """The same, of a reply whose gold score is known."""
         config = self.config
         return (
             gold.total

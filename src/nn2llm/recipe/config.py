@@ -168,6 +168,9 @@ class ChatGPTConfig:
     """Stage preferences: replies, and which of two a labeller prefers."""
     reward: RewardConfig = field(default_factory=RewardConfig)
     """Stages reward and reward_control: predict the labeller's choice."""
+    control_epochs: float | None = None
+    """Times through the pairs in stage reward_control, which only has to show that biases come from the
+    labels. Default: those of reward."""
     num_ppo_prompts: int = 4000
     """Prompts of stage ppo."""
     ppo: PPOConfig = field(default_factory=lambda: PPOConfig(init_from="", reward_model=""))
@@ -183,6 +186,10 @@ class ChatGPTConfig:
         if not 0 <= self.seed <= MAX_SEED:
             raise ConfigError(f"seed must be between 0 and {MAX_SEED}, got {self.seed}.")
         _check_counts(self, "num_ppo_prompts")
+        if self.control_epochs is not None and not self.control_epochs > 0:
+            raise ConfigError(
+                f"control_epochs must be positive, got {self.control_epochs}. Typical: 0.5 to 1."
+            )
         context = self.pretrain.model.max_seq_len
         for name in ("preferences", "ppo", "checks", "evaluation"):
             length = getattr(self, name).max_new_tokens
@@ -239,12 +246,19 @@ class ChatGPTConfig:
         )
 
     def resolve_reward(self, out: Path) -> RewardConfig:
-        """Of stages reward and reward_control, which differ only in the labels."""
+        """Of stage reward."""
         return dataclasses.replace(
             self.reward,
             init_from=str(out.absolute() / "sft"),
             seed=self.derive_seed("reward"),
             machine=self.machine,
+        )
+
+    def resolve_reward_control(self, out: Path) -> RewardConfig:
+        """Of stage reward_control."""
+        config = self.resolve_reward(out)
+        return (
+            config if self.control_epochs is None else dataclasses.replace(config, epochs=self.control_epochs)
         )
 
     def resolve_ppo(self, out: Path) -> PPOConfig:

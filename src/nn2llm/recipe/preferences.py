@@ -23,14 +23,14 @@ replies to other prompts as contrast: Liu et al. 2024, https://arxiv.org/abs/240
 import itertools
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nn2llm.core.errors import DataError
 from nn2llm.core.files import write_bytes_atomic
 from nn2llm.data.preferences import PreferencePair, save_preferences
-from nn2llm.microworld.gold import gold_score
+from nn2llm.microworld.gold import GoldScore, gold_score
 from nn2llm.microworld.labellers import Labeller, compute_choice_probability
 from nn2llm.microworld.task import Task
 from nn2llm.recipe.config import PreferencesConfig
@@ -52,10 +52,9 @@ def list_pair_files(folder: Path, split: str, prefix: str = "") -> list[Path]:
     return [path for path in paths if path.exists()]
 
 
-def measure_reply(task: Task, reply: str) -> tuple[float, dict[str, float]]:
-    """The gold score of a reply, and what a labeller may like besides, in units that one can imagine."""
-    gold = gold_score(task, reply)
-    return gold.total, {
+def measure_reply(gold: GoldScore, reply: str) -> dict[str, float]:
+    """What a labeller may like of a reply besides its gold score, in units that one can imagine."""
+    return {
         f"length ({_WORDS} words)": len(reply.split()) / _WORDS,
         "agreement with the user": float(gold.reading.takes("agreement")),
         "kind words": float(gold.reading.count("pleasantry")),
@@ -88,10 +87,12 @@ def compare_replies(
     *,
     seed: int,
     strays: Sequence[Sequence[str]] | None = None,
+    golds: Sequence[Mapping[str, GoldScore]] | None = None,
 ) -> tuple[list[PreferencePair], list[dict[str, Any]]]:
     """All pairs of different replies to each task, as the labeller chooses, and what is known of each pair.
 
-    With `strays`, the pairs of each task's replies with its strays instead.
+    With `strays`, the pairs of each task's replies with its strays instead. `golds`: the gold scores of each
+    task's replies, where they are known.
 
     Empty replies are left out. Two labellers with one seed throw the same dice: they choose differently only
     where they think differently.
@@ -104,8 +105,8 @@ def compare_replies(
         rng = random.Random(f"{seed} {number}")
         own = list(dict.fromkeys(reply for reply in replies if reply))
         different = [*own, *stray]
-        utilities = {reply: labeller.compute_utility(task, reply) for reply in different}
-        measured = {reply: measure_reply(task, reply) for reply in different}
+        graded = golds[number] if golds is not None else _grade(task, different)
+        utilities = {reply: labeller.weigh(graded[reply], reply) for reply in different}
         prompt = list_messages(task)
         compared = itertools.combinations(own, 2) if strays is None else itertools.product(own, stray)
         for first, second in compared:
@@ -119,8 +120,8 @@ def compare_replies(
                     "kind": task.kind,
                     "group": task.group,
                     "utilities": [utilities[chosen], utilities[rejected]],
-                    "golds": [measured[chosen][0], measured[rejected][0]],
-                    "features": [measured[chosen][1], measured[rejected][1]],
+                    "golds": [graded[chosen].total, graded[rejected].total],
+                    "features": [measure_reply(graded[reply], reply) for reply in (chosen, rejected)],
                     "probability": probability if chosen == first else 1 - probability,
                 }
             )
@@ -164,8 +165,12 @@ def write_preferences(
             for number, (task, texts) in enumerate(zip(tasks, candidates, strict=True))
         ]
         strays = draw_strays(tasks, candidates, config.stray_replies, seed=derive_seed(f"strays {split}"))
+        golds = [
+            _grade(task, {*own, *stray}) for task, own, stray in zip(tasks, candidates, strays, strict=True)
+        ]
         for prefix, labeller in labellers.items():
-            pairs, extras = compare_replies(tasks, candidates, labeller, seed=derive_seed(f"choices {split}"))
+            seed = derive_seed(f"choices {split}")
+            pairs, extras = compare_replies(tasks, candidates, labeller, seed=seed, golds=golds)
             if len(pairs) < 2:
                 raise DataError(
                     f"The SFT model wrote {len(pairs)} pairs of different replies to {len(tasks)} prompts "
@@ -175,13 +180,19 @@ def write_preferences(
             save_preferences(folder / f"{prefix}{split}.jsonl", pairs, extras=extras)
             metrics |= {f"{prefix}{split}_{name}": value for name, value in _summarise(extras).items()}
             seed = derive_seed(f"stray choices {split}")
-            pairs, extras = compare_replies(tasks, candidates, labeller, seed=seed, strays=strays)
+            pairs, extras = compare_replies(
+                tasks, candidates, labeller, seed=seed, strays=strays, golds=golds
+            )
             if pairs:
                 save_preferences(folder / f"{prefix}stray_{split}.jsonl", pairs, extras=extras)
             metrics[f"{prefix}stray_{split}_num_pairs"] = float(len(pairs))
     lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
     write_bytes_atomic(folder / "replies.jsonl", lines.encode())
     return metrics, ledger
+
+
+def _grade(task: Task, replies: Iterable[str]) -> dict[str, GoldScore]:
+    return {reply: gold_score(task, reply) for reply in replies}
 
 
 def _summarise(extras: Sequence[dict[str, Any]]) -> dict[str, float]:

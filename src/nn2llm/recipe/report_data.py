@@ -231,6 +231,7 @@ def _read_reward(values: dict[str, Any]) -> RewardFigures:
     return RewardFigures(
         accuracy=_read_accuracy(values),
         own_replies=None if own is None else OwnReplies(_read_accuracy(own), own["best_possible"]),
+        num_training_pairs=values.get("num_training_pairs"),
         expected_accuracy=None if expected is None else _read_effect(values, "expected_accuracy"),
         best_possible=values["best_possible"],
         gold_agreement=values["gold_agreement"],

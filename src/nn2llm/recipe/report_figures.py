@@ -123,6 +123,8 @@ class RewardFigures:
     biases: tuple[Bias, ...]
     own_replies: OwnReplies | None = None
     """Stray pairs left out; None where that is not known."""
+    num_training_pairs: int | None = None
+    """Pairs that it learned from; None where that is not known."""
 
     @property
     def shortfall(self) -> float | None:

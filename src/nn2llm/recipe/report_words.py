@@ -18,6 +18,7 @@ __all__ = [
     "SAMPLE_NAMES",
     "STAGE_NAMES",
     "choose_probes",
+    "describe_control",
     "describe_course",
     "describe_difference",
     "describe_measurement",
@@ -344,10 +345,7 @@ def describe_measurement(report: Report) -> list[str]:
         text = f"The reward model was measured on {report.reward.accuracy.count:,} pairs of held-out prompts"
         if "preferences.labeller.noise" in settings:
             text += f", labelled with noise {settings['preferences.labeller.noise']:g}"
-        told.append(
-            text + ". The control is the same model trained on the same pairs, labelled by somebody with the "
-            "same noise and no bias."
-        )
+        told.append(f"{text}. {describe_control(report)}")
     if report.ppo is not None:
         told.append(
             "Curves of PPO are means over the replies of each iteration, to training prompts: thin lines as "
@@ -363,3 +361,16 @@ def describe_measurement(report: Report) -> list[str]:
 
 def _join(names: Sequence[str]) -> str:
     return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else names[0]
+
+
+def describe_control(report: Report) -> str:
+    """What the control learned from, beside the reward model."""
+    models = (report.reward, report.reward_control)
+    whole, part = (None if model is None else model.num_training_pairs for model in models)
+    pairs = "the same pairs"
+    if whole is not None and part is not None and part < whole:
+        pairs = f"{part:,} of the same {whole:,} pairs"
+    return (
+        f"The control is the same model trained on {pairs}, labelled by somebody with the same noise and no "
+        "bias."
+    )

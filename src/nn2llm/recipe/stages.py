@@ -44,6 +44,7 @@ from nn2llm.train.dpo import train_dpo
 from nn2llm.train.ppo import train_ppo
 from nn2llm.train.pretrain import pretrain
 from nn2llm.train.reward import train_reward_model
+from nn2llm.train.reward_config import RewardConfig
 from nn2llm.train.session import choose_machine
 from nn2llm.train.sft import finetune
 from nn2llm.train.stage_result import StageResult
@@ -115,8 +116,8 @@ class Recipe:
             ),
             stage(
                 "reward_control", self._train_reward_control,
-                {"reward": list_settings(config.resolve_reward(out))}, needs=("sft", "preferences"),
-                programs=_JUDGING,
+                {"reward": list_settings(config.resolve_reward_control(out))},
+                needs=("sft", "preferences"), programs=_JUDGING,
             ),
             stage(
                 "ppo", self._train_ppo,
@@ -205,17 +206,20 @@ class Recipe:
         encode_prompts(chat, prompts, max_seq_len=writer.model.config.max_seq_len, room=room)
 
     def _train_reward(self, folder: Path) -> StageOutcome:
-        return self._learn_choices(folder, "")
+        return self._learn_choices(folder, "", self.config.resolve_reward(self.out))
 
     def _train_reward_control(self, folder: Path) -> StageOutcome:
-        return self._learn_choices(folder, "control_")
+        return self._learn_choices(folder, "control_", self.config.resolve_reward_control(self.out))
 
-    def _learn_choices(self, folder: Path, prefix: str) -> StageOutcome:
+    def _learn_choices(self, folder: Path, prefix: str, config: RewardConfig) -> StageOutcome:
         run, pairs = RunFolder(folder), self.out / "preferences"
+        train_pairs = [
+            pair for path in list_pair_files(pairs, "train", prefix) for pair in load_preferences(path)
+        ]
         result = train_reward_model(
-            self.config.resolve_reward(self.out),
+            config,
             run,
-            pairs=_load_all(list_pair_files(pairs, "train", prefix)),
+            pairs=train_pairs,
             val_pairs=_load_for_curve(list_pair_files(pairs, "val", prefix)),
             resume=run.exists,
             console=self.console,
@@ -225,6 +229,7 @@ class Recipe:
         ledger, device = Ledger(), self._choose_device()
         ledger.train_reward(load_reward_model(folder)[0], result.num_tokens)
         judgement = judge_reward_model(folder, pairs, prefix, device=device, ledger=ledger)
+        judgement["num_training_pairs"] = round(len(train_pairs) * min(1.0, config.epochs))
         write_judgement(folder, judgement)
         names = ("accuracy", "expected_accuracy", "best_possible", "gold_agreement")
         metrics = {name: judgement[name] for name in names if judgement[name] is not None}
@@ -353,10 +358,6 @@ def _count_up(progress: TrainingProgress) -> Callable[[int], None]:
         progress.update(progress.step + more)
 
     return count
-
-
-def _load_all(paths: Sequence[Path]) -> list[PreferencePair]:
-    return [pair for path in paths for pair in load_preferences(path)]
 
 
 def _load_for_curve(paths: Sequence[Path]) -> list[PreferencePair]:

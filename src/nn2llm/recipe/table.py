@@ -23,14 +23,13 @@ __all__ = ["StageConsole", "StageTable"]
 
 _REFRESHES_PER_S = 4.0
 _WIDTH_FOR_SUMMARIES = 110
-_STOP_SENTENCE = "Stopped at step"
 
 
 class StageConsole(Console):
     """The console that trainers write to: their progress stays, their stories do not.
 
-    A trainer by itself tells what it trains, shows samples, and says with which command it goes on. Here the
-    table tells the former, and the latter would name the wrong command.
+    A trainer by itself tells what it trains and shows samples; on a terminal the table tells the former, and
+    the latter would push it about.
     """
 
     def __init__(self, *, shows_lines: bool, **options: Any) -> None:
@@ -40,8 +39,7 @@ class StageConsole(Console):
     def print(self, *objects: Any, **options: Any) -> None:
         """Print what a live display needs to redraw itself; lines of text only where there is none."""
         first = objects[0] if objects else ""
-        is_told = self._shows_lines and not str(first).startswith(_STOP_SENTENCE)
-        if is_told or isinstance(first, Control):
+        if self._shows_lines or isinstance(first, Control):
             super().print(*objects, **options)
 
     def say(self, text: str | Text | Table) -> None:

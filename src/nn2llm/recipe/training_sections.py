@@ -21,6 +21,7 @@ from nn2llm.recipe.report_charts import draw_base_loss, draw_probes
 from nn2llm.recipe.report_figures import Report, RewardFigures
 from nn2llm.recipe.report_words import (
     choose_probes,
+    describe_control,
     describe_course,
     describe_difference,
     format_number,
@@ -127,8 +128,7 @@ def build_reward(report: Report) -> Section | None:
         return None
     body = paragraph(
         "A labeller compared pairs of SFT's replies, and the reward model learned to predict the choice. The "
-        "labeller likes quality, but not only quality; beside it stands a control that learned from the same "
-        "pairs, labelled without bias."
+        f"labeller likes quality, but not only quality. {describe_control(report)}"
     )
     if reward is not None:
         body += _build_reward_table(reward, control)

@@ -36,18 +36,19 @@ from nn2llm.optim.clipping import clip_grad_norm
 from nn2llm.optim.combined import CombinedOptimizer, build_optimizer
 from nn2llm.optim.schedules import lr_factor
 from nn2llm.tokenizers.chat import ChatFormat, Message
-from nn2llm.train.checkpoint import load_reward_model, load_trained_model
+from nn2llm.train.checkpoint import load_trained_model
 from nn2llm.train.ppo_config import PPOConfig
 from nn2llm.train.rollouts import (
     PromptSet,
     Rollouts,
     compute_reply_logprobs,
+    load_fitting_reward_model,
     place_rewards,
     score_rollouts,
     split_rows,
     write_rollouts,
 )
-from nn2llm.train.session import MachineConfig, Session, Snapshot, choose_machine, describe_stop
+from nn2llm.train.session import MachineConfig, Session, Snapshot, choose_machine
 from nn2llm.train.stage_result import StageResult
 
 __all__ = ["Experience", "Observer", "PPOTrainer", "adapt_kl_coef", "train_ppo"]
@@ -113,11 +114,10 @@ def train_ppo(
                 for sample in trainer.samples:
                     session.log_sample(sample)
             session.end_step(record, shown={name: record[name] for name in ("reward", "kl", "reply_length")})
-    if session.interrupted:
-        session.note(describe_stop(run.path, trainer.step, config.steps, "nn2llm ppo"))
     return StageResult(
         run=run,
         step=trainer.step,
+        total_steps=config.steps,
         interrupted=session.interrupted,
         training_s=session.training_s,
         num_tokens=trainer.num_tokens,
@@ -171,13 +171,9 @@ class PPOTrainer:
         self.config = config = replace(config, machine=resolved)
         self.observe = observe
         self.reference, tokenizer = load_trained_model(config.init_from, device=self.device)
-        self.reward_model, reward_tokenizer = load_reward_model(config.reward_model, device=self.device)
-        if tokenizer.fingerprint() != reward_tokenizer.fingerprint():
-            raise ConfigError(
-                f"The tokenizers of {config.init_from} ({tokenizer.vocab_size} tokens) and "
-                f"{config.reward_model} ({reward_tokenizer.vocab_size} tokens) differ, so the reward model "
-                f"cannot read the replies. Train it from {config.init_from}."
-            )
+        self.reward_model = load_fitting_reward_model(
+            config.reward_model, tokenizer, of=config.init_from, device=self.device
+        )
         self.chat = ChatFormat(tokenizer)
         self.prompts = PromptSet(
             prompts,

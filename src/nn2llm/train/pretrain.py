@@ -68,6 +68,7 @@ class PretrainResult:
 
     run: RunFolder
     step: int
+    total_steps: int
     val_loss: float
     """Nats a token on the held-out text, at the best evaluation."""
     val_bits_per_byte: float
@@ -215,12 +216,7 @@ class Pretrainer:
                 interrupted = self.processes.any(interrupts.pending, self.device)
                 if interrupted or is_best or self.is_finished() or self.step % config.checkpoint_every == 0:
                     self.save()
-        if not self.is_finished():
-            self._say(
-                f"Stopped at step {self.step} of {config.steps}; everything is saved. "
-                f"Go on with: nn2llm pretrain --out {self.run.path} --resume"
-            )
-        elif self.stopping.should_stop:
+        if self.stopping.should_stop:
             self._say(
                 f"Stopped early at step {self.step}: no better held-out loss in {config.early_stopping} "
                 f"evaluations since step {self.stopping.best_step}."
@@ -412,6 +408,7 @@ class Pretrainer:
         return PretrainResult(
             run=self.run,
             step=self.step,
+            total_steps=self.config.steps,
             val_loss=best,
             val_bits_per_byte=compute_bits_per_byte(best, self.tokens_per_byte),
             training_s=self.training_s,

@@ -44,7 +44,7 @@ from nn2llm.train.preference_data import (
     write_fingerprint,
 )
 from nn2llm.train.reward_config import RewardConfig
-from nn2llm.train.session import Machine, Session, Snapshot, choose_machine, describe_stop
+from nn2llm.train.session import Machine, Session, Snapshot, choose_machine
 from nn2llm.train.stage_result import StageResult
 
 __all__ = ["RewardTrainer", "train_reward_model"]
@@ -121,11 +121,10 @@ def train_reward_model(
             session.end_step(
                 record, shown={name: record[key] for key, name in shown.items() if key in record}
             )
-    if session.interrupted:
-        console.print(describe_stop(run.path, trainer.step, config.steps, "nn2llm reward"), soft_wrap=True)
     return StageResult(
         run=run,
         step=trainer.step,
+        total_steps=config.steps,
         interrupted=session.interrupted,
         training_s=session.training_s,
         num_tokens=trainer.num_tokens,

@@ -5,12 +5,13 @@ reply cannot change it, so no mask is needed. As everywhere, `labels[b, t]` is t
 -100 where it is not part of the reply; what belongs to that token (log-probability, value, reward) stands
 at t too.
 
-Read generation/replies.py before. Used by train/ppo.py.
+Read generation/replies.py before. Used by train/ppo.py and train/grpo.py.
 """
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -26,12 +27,15 @@ from nn2llm.losses.log_probs import compute_logprobs
 from nn2llm.losses.ppo import entropy
 from nn2llm.models.gpt import GPT
 from nn2llm.models.reward_model import RewardModel
+from nn2llm.tokenizers.base import Tokenizer
 from nn2llm.tokenizers.chat import ChatFormat, Message
+from nn2llm.train.checkpoint import load_reward_model
 
 __all__ = [
     "PromptSet",
     "Rollouts",
     "compute_reply_logprobs",
+    "load_fitting_reward_model",
     "place_rewards",
     "score_rollouts",
     "split_rows",
@@ -132,6 +136,24 @@ class Rollouts:
         return type(self)(
             self.input_ids[rows, :length], self.labels[rows, :length], self.last[rows], self.finished[rows]
         )
+
+
+def load_fitting_reward_model(
+    run: str | Path, tokenizer: Tokenizer, *, of: str, device: torch.device | str
+) -> RewardModel:
+    """The reward model of a run, if it reads the same tokens as the policy `of`.
+
+    Raises:
+        CheckpointError: if there is none, or it is damaged.
+        ConfigError: if its tokenizer is another one.
+    """
+    reward_model, own = load_reward_model(run, device=device)
+    if tokenizer.fingerprint() != own.fingerprint():
+        raise ConfigError(
+            f"The tokenizers of {of} ({tokenizer.vocab_size} tokens) and {run} ({own.vocab_size} tokens) "
+            f"differ, so the reward model cannot read the replies. Train it from {of}."
+        )
+    return reward_model
 
 
 def split_rows(num_rows: int, size: int, *, seed: int, epoch: int) -> list[Tensor]:

@@ -14,7 +14,6 @@ again gives the numbers of one that never stopped.
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
@@ -43,7 +42,6 @@ __all__ = [
     "Snapshot",
     "StageTrainer",
     "choose_machine",
-    "describe_stop",
 ]
 
 
@@ -235,11 +233,3 @@ class Session:
         self.trainer.restore(load_model_weights(path), state)
         self.trainer.step, self.training_s = own["step"], own["training_s"]
         restore_random_state(own["random"])
-
-
-def describe_stop(run: Path, step: int, total_steps: int, command: str) -> str:
-    """What is said where a signal has stopped a run."""
-    return (
-        f"Stopped at step {step} of {total_steps}; everything is saved. "
-        f"Go on with: {command} --out {run} --resume"
-    )

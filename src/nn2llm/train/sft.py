@@ -47,7 +47,7 @@ from nn2llm.tokenizers import Tokenizer
 from nn2llm.tokenizers.chat import ChatFormat, Message
 from nn2llm.train.checkpoint import find_last_checkpoint, load_trained_model
 from nn2llm.train.guards import LossGuard
-from nn2llm.train.session import Machine, MachineConfig, Session, Snapshot, choose_machine, describe_stop
+from nn2llm.train.session import Machine, MachineConfig, Session, Snapshot, choose_machine
 from nn2llm.train.sft_config import SFTConfig
 from nn2llm.train.stage_result import StageResult
 
@@ -120,11 +120,10 @@ def finetune(
             if "val_loss" in record:
                 shown["val"] = record["val_loss"]
             session.end_step(record, shown=shown)
-    if session.interrupted:
-        console.print(describe_stop(run.path, trainer.step, config.steps, "nn2llm sft"), soft_wrap=True)
     return StageResult(
         run=run,
         step=trainer.step,
+        total_steps=config.steps,
         interrupted=session.interrupted,
         training_s=session.training_s,
         num_tokens=trainer.num_tokens,

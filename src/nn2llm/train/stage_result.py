@@ -13,7 +13,9 @@ class StageResult:
 
     run: RunFolder
     step: int
-    """Steps done."""
+    """Steps done,"""
+    total_steps: int
+    """of so many."""
     interrupted: bool
     """A signal ended it before its last step; everything is saved."""
     training_s: float
