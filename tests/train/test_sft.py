@@ -275,7 +275,8 @@ def test_held_out_conversations_come_from_a_file_a_fraction_or_nowhere(parent, t
         "fraction": {"val_fraction": 0.1},
         "nowhere": {"val_fraction": 0.0},
     }.items():
-            result = finetune(replace(config, **changes), RunFolder(tmp_path / name), console=console)
+        console = Console(record=True, width=300, file=open(os.devnull, "w"))  # noqa: SIM115
+        result = finetune(replace(config, **changes), RunFolder(tmp_path / name), console=console)
         said[name] = console.export_text()
         assert ("val_loss" in result.metrics) == (name != "nowhere")
     first = "1 of 31 conversations left out; the first: train.jsonl, line 31: A conversation needs at least"
