@@ -1,4 +1,4 @@
-"""DPO's family and the reward model's loss equal TRL's trainers: same tiny model, same batch, to 1e-6.
+"""DPO's family, the reward model's loss and GRPO's equal TRL's trainers: same tiny model, same batch, to 1e-6.
 
 TRL has no pure functions for them, so its real trainers are built and their `compute_loss` is called. Ours
 gets the log-probabilities that we compute from the same model's plain logits.
@@ -16,6 +16,8 @@ from nn2llm.losses import (
     centering_penalty,
     compute_logprobs,
     dpo_loss,
+    group_advantages,
+    grpo_loss,
     hinge_loss,
     implicit_rewards,
     ipo_loss,
@@ -206,3 +208,91 @@ def test_reward_loss_equals_trl(folder, tokenizer, with_margin, coefficient):
     weights = list(model.parameters())
     for a, b in zip(torch.autograd.grad(ours, weights), torch.autograd.grad(theirs, weights), strict=True):
         assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
+# --- GRPO ---------------------------------------------------------------------------------------------------
+
+GROUP = 4
+GIVEN = [0.5, 2.0, -1.0, 0.25, 1.0, 1.0, 1.0, 1.0, 3.0, 2.5, -2.0, 0.0, 0.1, 0.2, 0.3, 0.7]
+"""Rewards of the 16 replies to the 4 prompts; those of the second prompt are all equal."""
+
+
+@pytest.fixture(scope="module")
+def grpo(folder, tokenizer):
+    """TRL's trainer, and the batch that it generated and scored: four replies to each prompt."""
+    from datasets import Dataset
+    from transformers import GPT2LMHeadModel
+    from trl import GRPOConfig, GRPOTrainer
+
+    arguments = build_arguments(folder, per_device_train_batch_size=16)
+    trainer = GRPOTrainer(
+        model=GPT2LMHeadModel(build_config(1)),
+        reward_funcs=lambda completions, **_: GIVEN[: len(completions)],
+        args=GRPOConfig(**arguments, num_generations=GROUP, max_completion_length=6, beta=0.1),
+        train_dataset=Dataset.from_dict({"prompt": PAIRS["prompt"]}),
+        processing_class=tokenizer,
+    )
+    trainer.model.eval()  # else TRL divides by steps of gradient accumulation, which only training sets
+    prompts = [{"prompt": prompt} for prompt in PAIRS["prompt"] for _ in range(GROUP)]
+    batch = trainer._generate_and_score_completions(prompts)
+    lengths = batch["completion_mask"].sum(dim=1)
+    assert len(set(lengths.tolist())) > 2  # replies of several lengths
+    return trainer, batch
+
+
+@pytest.mark.parametrize("scale", ["group", "none"])
+def test_grpo_advantages(grpo, scale):
+    trainer, batch = grpo
+    advantages = batch["advantages"]
+    if scale == "none":
+        trainer.scale_rewards = "none"
+        prompts = [{"prompt": prompt} for prompt in PAIRS["prompt"] for _ in range(GROUP)]
+        advantages = trainer._generate_and_score_completions(prompts)["advantages"]
+        trainer.scale_rewards = "group"
+    ours = group_advantages(torch.tensor(GIVEN), GROUP, scale=scale == "group")
+    assert_close(ours, advantages, **SAME)
+
+
+@pytest.mark.parametrize(
+    ("loss_type", "averaging"), [("grpo", "reply"), ("bnpo", "token"), ("dr_grpo", "constant")]
+)
+@pytest.mark.parametrize("beta", [0.0, 0.1])
+def test_grpo_loss_and_gradient(grpo, loss_type, averaging, beta):
+    trainer, batch = grpo
+    trainer.loss_type, trainer.beta, trainer.epsilon_low, trainer.epsilon_high = loss_type, beta, 0.2, 0.28
+    ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
+    seen = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1)
+    mask, length = batch["completion_mask"].bool(), batch["completion_ids"].shape[1]
+
+    def compute_logps():
+        logits = trainer.model(input_ids=ids, attention_mask=seen).logits[:, -length - 1 : -1]
+        return compute_logprobs(logits, batch["completion_ids"])
+
+    with torch.no_grad():
+        logps = compute_logps()
+    noise = torch.Generator().manual_seed(5)
+    # policies some steps away, so that both clips bind somewhere
+    old = logps + 0.3 * torch.randn(logps.shape, generator=noise)
+    ref = logps + 0.3 * torch.randn(logps.shape, generator=noise)
+    given = batch | {"old_per_token_logps": old, "ref_per_token_logps": ref}
+
+    theirs = trainer._compute_loss(trainer.model, given)
+    ours = grpo_loss(
+        compute_logps(),
+        old,
+        batch["advantages"],
+        mask,
+        ref_logprobs=ref,
+        kl_coef=beta,
+        clip_range=0.2,
+        clip_range_high=0.28,
+        averaging=averaging,
+        max_length=6,
+    )
+    assert 0 < ours.clip_fraction < 1
+    assert_close(ours.loss, theirs, **SAME)
+    weights = list(trainer.model.parameters())
+    for mine, other in zip(
+        torch.autograd.grad(ours.loss, weights), torch.autograd.grad(theirs, weights), strict=True
+    ):
+        assert_close(mine, other, rtol=0, atol=5e-6 * float(other.abs().max().clamp(min=1)))
