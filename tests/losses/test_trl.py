@@ -224,19 +224,29 @@ def grpo(folder, tokenizer):
     from transformers import GPT2LMHeadModel
     from trl import GRPOConfig, GRPOTrainer
 
+    # the reference is loaded from where the policy came from
+    GPT2LMHeadModel(build_config(1)).save_pretrained(folder / "policy")
     arguments = build_arguments(folder, per_device_train_batch_size=16)
     trainer = GRPOTrainer(
-        model=GPT2LMHeadModel(build_config(1)),
+        model=GPT2LMHeadModel.from_pretrained(folder / "policy"),
         reward_funcs=lambda completions, **_: GIVEN[: len(completions)],
-        args=GRPOConfig(**arguments, num_generations=GROUP, max_completion_length=6, beta=0.1),
+        args=GRPOConfig(
+            **arguments,
+            num_generations=GROUP,
+            max_completion_length=6,
+            beta=0.1,
+            use_bias_correction_kl=False,  # its KL term times the ratio: not in the paper
+        ),
         train_dataset=Dataset.from_dict({"prompt": PAIRS["prompt"]}),
         processing_class=tokenizer,
     )
     trainer.model.eval()  # else TRL divides by steps of gradient accumulation, which only training sets
     prompts = [{"prompt": prompt} for prompt in PAIRS["prompt"] for _ in range(GROUP)]
     batch = trainer._generate_and_score_completions(prompts)
-    lengths = batch["completion_mask"].sum(dim=1)
-    assert len(set(lengths.tolist())) > 2  # replies of several lengths
+    # nearly all replies of random weights are cut at the limit: here they get several lengths
+    num_tokens = batch["completion_ids"].shape[1]
+    lengths = torch.arange(len(GIVEN)) % num_tokens + 1
+    batch["completion_mask"] = (torch.arange(num_tokens) < lengths[:, None]).int()
     return trainer, batch
 
 
