@@ -1,4 +1,4 @@
-"""DPO's family, the reward model's loss and GRPO's equal TRL's trainers: same tiny model, same batch, to 1e-6.
+"""Losses of DPO, its family, reward model and GRPO equal TRL's trainers: same tiny model and batch, to 1e-6.
 
 TRL has no pure functions for them, so its real trainers are built and their `compute_loss` is called. Ours
 gets the log-probabilities that we compute from the same model's plain logits.
