@@ -352,6 +352,7 @@ def test_a_signal_saves_and_another_session_goes_on(parent, tmp_path, reference,
 def test_a_finished_run_says_so_and_changes_nothing(learnt):
     run, conversations, result = learnt
     before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    console = Console(record=True, width=300, file=open(os.devnull, "w"))  # noqa: SIM115
     again = finetune(
         SFTConfig(),
         run,
