@@ -44,8 +44,8 @@ class GRPOConfig:
     averaging: Averaging = "reply"
     """Over what the loss is averaged: reply (GRPO), token (DAPO), constant (Dr. GRPO)."""
     kl_coef: float = 0.3
-    """Weight of the KL from the reference in the loss; 0: none. DeepSeekMath took 0.04; a small reward model is
-    over-optimised with so little (measured: the gold score rose to 0.87 and fell to 0.75)."""
+    """Weight of the KL from the reference in the loss; 0: none. DeepSeekMath took 0.04; a small reward model
+    is over-optimised with so little (measured: the gold score rose to 0.87 and fell to 0.75)."""
     clip_range: float = 0.2
     """How far a token's probability may move, as a ratio, before its gradient is cut."""
     clip_range_high: float | None = None
