@@ -22,11 +22,9 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from nn2llm.core.config_io import load_config, save_config
 from nn2llm.core.errors import CheckpointError, ConfigError, TrainingError
-from nn2llm.core.run_folder import RunFolder, require_empty
+from nn2llm.core.run_folder import RunFolder
 from nn2llm.core.seeding import compute_step_seed
-from nn2llm.data.prompts import load_prompts
 from nn2llm.generation.replies import Reply
 from nn2llm.losses.grpo import group_advantages, grpo_loss
 from nn2llm.losses.kl import kl_k1
@@ -38,7 +36,7 @@ from nn2llm.optim.schedules import lr_factor
 from nn2llm.tokenizers.chat import ChatFormat, Message
 from nn2llm.train.checkpoint import load_trained_model
 from nn2llm.train.grpo_config import GRPOConfig
-from nn2llm.train.ppo import Observer
+from nn2llm.train.policy_run import Observer, run_policy_trainer
 from nn2llm.train.rollouts import (
     PromptSet,
     Rollouts,
@@ -48,7 +46,7 @@ from nn2llm.train.rollouts import (
     split_rows,
     write_rollouts,
 )
-from nn2llm.train.session import MachineConfig, Session, Snapshot, choose_machine
+from nn2llm.train.session import MachineConfig, Snapshot, choose_machine
 from nn2llm.train.stage_result import StageResult
 
 __all__ = ["Checker", "GRPOTrainer", "GroupExperience", "train_grpo"]
@@ -80,44 +78,13 @@ def train_grpo(
     Raises:
         Nn2llmError: for a config, model, prompt, device, disk or loss that does not work.
     """
-    goes_on = resume and run.exists
-    if goes_on:
-        config = load_config(GRPOConfig, run.config_path)
-    else:
-        require_empty(run)
-    if prompts is None:
-        if config.prompts is None:
-            raise ConfigError("prompts are missing: what is the model to reply to? Give --prompts FILE.")
-        prompts = load_prompts(config.prompts)
-    trainer = GRPOTrainer(config, prompts, check=check, observe=observe)
-    if not goes_on:
-        trainer.chat.tokenizer.save(run.tokenizer_path)
-        save_config(trainer.config, run.config_path)  # the last: it marks a run
-    with Session(
+    return run_policy_trainer(
+        config,
         run,
-        trainer,
-        total_steps=config.steps,
-        checkpoint_every=config.checkpoint_every,
-        keep_checkpoints=config.keep_checkpoints,
-        resume=goes_on,
+        lambda config, prompts: GRPOTrainer(config, prompts, check=check, observe=observe),
+        prompts=prompts,
+        resume=resume,
         console=console,
-    ) as session:
-        session.note(_describe(trainer))
-        while session.goes_on:
-            record = trainer.train_step()
-            is_last = trainer.step == config.steps
-            if config.sample_every and (is_last or trainer.step % config.sample_every == 0):
-                for sample in trainer.samples:
-                    session.log_sample(sample)
-            session.end_step(record, shown={name: record[name] for name in ("reward", "kl", "reply_length")})
-    return StageResult(
-        run=run,
-        step=trainer.step,
-        total_steps=config.steps,
-        interrupted=session.interrupted,
-        training_s=session.training_s,
-        num_tokens=trainer.num_tokens,
-        metrics=trainer.record,
     )
 
 
@@ -350,6 +317,16 @@ class GRPOTrainer:
             "grad_norm": grad_norm,
         }
 
+    def describe(self) -> str:
+        """What is said before the first iteration."""
+        config, machine = self.config, self.config.machine
+        verb = f"going on at iteration {self.step}" if self.step else "GRPO"
+        return (
+            f"{verb}: {count_parameters(self.policy):,} parameters, {len(self.prompts):,} prompts, "
+            f"{config.steps:,} iterations of {config.num_prompts} × {config.group_size} replies, "
+            f"{machine.device}, {machine.precision}"
+        )
+
     # --- checkpoints ----------------------------------------------------------------------------------------
 
     def capture(self) -> Snapshot:
@@ -375,13 +352,3 @@ class GRPOTrainer:
         self.optimizer.load_state_dict(training_state["optimizer"])
         for name in _NUMBERS:
             setattr(self, name, training_state[name])
-
-
-def _describe(trainer: GRPOTrainer) -> str:
-    config, machine = trainer.config, trainer.config.machine
-    verb = f"going on at iteration {trainer.step}" if trainer.step else "GRPO"
-    return (
-        f"{verb}: {count_parameters(trainer.policy):,} parameters, {len(trainer.prompts):,} prompts, "
-        f"{config.steps:,} iterations of {config.num_prompts} × {config.group_size} replies, "
-        f"{machine.device}, {machine.precision}"
-    )

@@ -7,7 +7,7 @@ tokens did better than the value model expected, and take a few clipped steps on
 Four models: the policy, which learns; the reference, its frozen start; the reward model, frozen; the value
 model, which starts as the reward model and learns to foresee the outcome at every token. Dropout stays off.
 
-Read train/rollouts.py, losses/gae.py, losses/ppo.py and losses/kl.py before. Taught in `ppo`.
+Read train/rollouts.py, policy_run.py, losses/gae.py, losses/ppo.py and losses/kl.py before. Taught in `ppo`.
 Sources: Schulman et al. 2017, https://arxiv.org/abs/1707.06347; Ziegler et al. 2019,
 https://arxiv.org/abs/1909.08593; Ouyang et al. 2022 (InstructGPT), https://arxiv.org/abs/2203.02155; details
 as collected by Huang et al. 2024, https://arxiv.org/abs/2403.17031.
@@ -15,7 +15,7 @@ as collected by Huang et al. 2024, https://arxiv.org/abs/2403.17031.
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,11 +23,9 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from nn2llm.core.config_io import load_config, save_config
 from nn2llm.core.errors import CheckpointError, ConfigError, TrainingError
-from nn2llm.core.run_folder import RunFolder, require_empty
+from nn2llm.core.run_folder import RunFolder
 from nn2llm.core.seeding import compute_step_seed
-from nn2llm.data.prompts import load_prompts
 from nn2llm.losses.gae import compute_gae
 from nn2llm.losses.kl import kl_k1, kl_k2, kl_k3
 from nn2llm.losses.ppo import clipped_value_loss, explained_variance, masked_mean, ppo_policy_loss, whiten
@@ -37,6 +35,7 @@ from nn2llm.optim.combined import CombinedOptimizer, build_optimizer
 from nn2llm.optim.schedules import lr_factor
 from nn2llm.tokenizers.chat import ChatFormat, Message
 from nn2llm.train.checkpoint import load_trained_model
+from nn2llm.train.policy_run import Observer, run_policy_trainer
 from nn2llm.train.ppo_config import PPOConfig
 from nn2llm.train.rollouts import (
     PromptSet,
@@ -48,13 +47,10 @@ from nn2llm.train.rollouts import (
     split_rows,
     write_rollouts,
 )
-from nn2llm.train.session import MachineConfig, Session, Snapshot, choose_machine
+from nn2llm.train.session import MachineConfig, Snapshot, choose_machine
 from nn2llm.train.stage_result import StageResult
 
-__all__ = ["Experience", "Observer", "PPOTrainer", "adapt_kl_coef", "train_ppo"]
-
-Observer = Callable[[Sequence[int], Sequence[str]], dict[str, float]]
-"""(places of the prompts, replies) of an iteration → more figures for its line of metrics.jsonl."""
+__all__ = ["Experience", "PPOTrainer", "adapt_kl_coef", "train_ppo"]
 
 _KL_ESTIMATORS = {"k1": kl_k1, "k2": kl_k2, "k3": kl_k3}
 
@@ -84,44 +80,13 @@ def train_ppo(
     Raises:
         Nn2llmError: for a config, model, prompt, device, disk or loss that does not work.
     """
-    goes_on = resume and run.exists
-    if goes_on:
-        config = load_config(PPOConfig, run.config_path)
-    else:
-        require_empty(run)
-    if prompts is None:
-        if config.prompts is None:
-            raise ConfigError("prompts are missing: what is the model to reply to? Give --prompts FILE.")
-        prompts = load_prompts(config.prompts)
-    trainer = PPOTrainer(config, prompts, observe)
-    if not goes_on:
-        trainer.chat.tokenizer.save(run.tokenizer_path)
-        save_config(trainer.config, run.config_path)  # the last: it marks a run
-    with Session(
+    return run_policy_trainer(
+        config,
         run,
-        trainer,
-        total_steps=config.steps,
-        checkpoint_every=config.checkpoint_every,
-        keep_checkpoints=config.keep_checkpoints,
-        resume=goes_on,
+        lambda config, prompts: PPOTrainer(config, prompts, observe),
+        prompts=prompts,
+        resume=resume,
         console=console,
-    ) as session:
-        session.note(_describe(trainer))
-        while session.goes_on:
-            record = trainer.train_step()
-            is_last = trainer.step == config.steps
-            if config.sample_every and (is_last or trainer.step % config.sample_every == 0):
-                for sample in trainer.samples:
-                    session.log_sample(sample)
-            session.end_step(record, shown={name: record[name] for name in ("reward", "kl", "reply_length")})
-    return StageResult(
-        run=run,
-        step=trainer.step,
-        total_steps=config.steps,
-        interrupted=session.interrupted,
-        training_s=session.training_s,
-        num_tokens=trainer.num_tokens,
-        metrics=trainer.record,
     )
 
 
@@ -352,6 +317,16 @@ class PPOTrainer:
         optimizer.zero_grad()
         return grad_norm
 
+    def describe(self) -> str:
+        """What is said before the first iteration."""
+        config, machine = self.config, self.config.machine
+        verb = f"going on at iteration {self.step}" if self.step else "PPO"
+        return (
+            f"{verb}: {count_parameters(self.policy):,} parameters, {len(self.prompts):,} prompts, "
+            f"{config.steps:,} iterations of {config.batch_size} replies, {machine.device}, "
+            f"{machine.precision}"
+        )
+
     # --- checkpoints ----------------------------------------------------------------------------------------
 
     def capture(self) -> Snapshot:
@@ -387,12 +362,3 @@ def adapt_kl_coef(kl_coef: float, *, kl: float, target_kl: float) -> float:
     """
     error = max(-0.2, min(0.2, kl / target_kl - 1))
     return kl_coef * (1 + 0.1 * error)
-
-
-def _describe(trainer: PPOTrainer) -> str:
-    config, machine = trainer.config, trainer.config.machine
-    verb = f"going on at iteration {trainer.step}" if trainer.step else "PPO"
-    return (
-        f"{verb}: {count_parameters(trainer.policy):,} parameters, {len(trainer.prompts):,} prompts, "
-        f"{config.steps:,} iterations of {config.batch_size} replies, {machine.device}, {machine.precision}"
-    )
