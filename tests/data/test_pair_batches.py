@@ -73,6 +73,35 @@ def test_each_reply_is_one_row_however_many_pairs_it_is_in():
     assert batch.num_tokens == sum(len(row.ids) for row in data.rows)
 
 
+def test_a_prompt_stands_once_before_its_replies():
+    pairs = build_pairs([3, 2])
+    data = encode([pairs[0], pairs[3], *pairs[1:3]])  # the first prompt's pairs stand apart
+    batch = data.build_tree_batch(np.arange(4))
+    assert batch.input_ids.shape[0] == 2
+    ends = [(int(row), int(at)) for row, found in enumerate(batch.ends) for at in found]
+    seen = set()
+    for pair in range(4):
+        for place, number in (
+            (batch.chosen[pair], data.chosen[pair]),
+            (batch.rejected[pair], data.rejected[pair]),
+        ):
+            tree, end = ends[place]
+            branch = int(batch.tree.branches[tree, end])
+            columns = [at for at, one in enumerate(batch.tree.branches[tree].tolist()) if one in (0, branch)]
+            row = data.rows[number]
+            assert batch.input_ids[tree, columns].tolist() == list(row.ids)
+            assert batch.tree.positions[tree, columns].tolist() == list(range(len(row.ids)))
+            assert columns[-1] == end
+            seen.add((tree, branch))
+    assert len(seen) == len(data.rows) == 5
+    prompts = {row.prompt for row in data.rows}
+    replies = sum(len(row.ids) - row.num_prompt for row in data.rows)
+    assert batch.num_tokens == sum(map(len, prompts)) + replies
+    moved = batch.to("cpu")
+    assert torch.equal(moved.tree.branches, batch.tree.branches)
+    assert moved.num_pairs == 4
+
+
 def test_pairs_of_a_prompt_that_stand_apart_come_together():
     pairs = [PreferencePair(ask(f"q{number % 2}"), f"a{number}", "b") for number in range(6)]
     data = encode(pairs)

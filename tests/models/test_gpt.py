@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 from nn2llm.models.gpt import GPT
 from nn2llm.models.gpt_config import GPTConfig
+from nn2llm.nn.trees import TokenTree
 
 CLOSE = {"rtol": 0, "atol": 1e-5}
 VOCAB_SIZE = 31
@@ -225,6 +226,14 @@ def test_too_long_a_sequence_is_named():
     model(draw_ids(1, 20), cache=cache)
     with pytest.raises(ValueError, match="25 tokens do not fit: max_seq_len is 24"):
         model(draw_ids(1, 5), cache=cache)
+
+
+def test_a_tree_goes_with_neither_documents_nor_a_cache():
+    model, ids = build_model(), draw_ids(1, 3)
+    tree = TokenTree(torch.tensor([[0, 1, 1]]), torch.tensor([[0, 1, 2]]))
+    for others in ({"document_ids": torch.zeros_like(ids)}, {"cache": model.new_cache(1)}):
+        with pytest.raises(ValueError, match="neither document_ids nor a cache"):
+            model.compute_hidden(ids, tree=tree, **others)
 
 
 # --- training ---------------------------------------------------------------------------------------------

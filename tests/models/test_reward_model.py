@@ -8,6 +8,7 @@ from nn2llm.core.errors import ConfigError
 from nn2llm.models.gpt import GPT, Block
 from nn2llm.models.gpt_config import GPTConfig
 from nn2llm.models.reward_model import RewardModel
+from nn2llm.nn.trees import TokenTree
 
 SHAPES = {
     "gpt2": {"position": "learned", "tie_embeddings": True},
@@ -41,7 +42,7 @@ def test_begins_at_zero_with_the_weights_of_the_gpt():
     assert not torch.equal(model.gpt.token_embedding.weight, gpt.token_embedding.weight)
 
 
-def test_checking_layers_begin_with_what_the_frozen_gpt_sees_the_token_and_its_surprise():
+def test_checking_layers_begin_with_what_the_frozen_gpt_sees_and_expected_the_token_and_its_surprise():
     model = build("checking")
     assert model.checking is not None
     ids = torch.randint(20, (3, 10))
@@ -51,12 +52,16 @@ def test_checking_layers_begin_with_what_the_frozen_gpt_sees_the_token_and_its_s
     for row in range(3):
         for t in range(1, 10):
             surprise[row, t] = -logprobs[row, t - 1, ids[row, t]]
-    turn = model.checking.token.weight
-    assert_close(turn @ turn.T, torch.eye(len(turn)))
-    embeddings = model.gpt.token_embedding.weight[ids]
-    mean_square = embeddings.square().mean(-1, keepdim=True) + torch.finfo(torch.float32).eps
-    tokens = embeddings / mean_square.sqrt() @ turn.T
-    stream = hidden + tokens - surprise[..., None] / 4 * model.checking.surprise.weight[:, 0]
+    stream = hidden
+    expected = torch.cat([torch.zeros(3, 1, 16), hidden[:, :-1]], dim=1)
+    for turn, seen in (
+        (model.checking.token.weight, model.gpt.token_embedding.weight[ids]),
+        (model.checking.expected.weight, expected),
+    ):
+        assert_close(turn @ turn.T, torch.eye(len(turn)))
+        mean_square = seen.square().mean(-1, keepdim=True) + torch.finfo(torch.float32).eps
+        stream = stream + seen / mean_square.sqrt() @ turn.T
+    stream = stream - surprise[..., None] / 4 * model.checking.surprise.weight[:, 0]
     expected = (model.checking.norm(stream) * model.score.weight).sum(-1)
     assert_close(model.compute_values(ids), expected)
 
@@ -102,13 +107,13 @@ def test_a_score_is_the_value_at_the_last_token_and_by_hand():
 
 
 @pytest.mark.parametrize("norm_position", ["pre", "post"])
-def test_a_block_computes_one_position_of_each_row_as_it_does_all(norm_position):
+def test_a_block_computes_some_positions_of_each_row_as_it_does_all(norm_position):
     torch.manual_seed(3)
     config = GPTConfig(vocab_size=20, n_layer=1, n_head=2, n_embd=16, norm_position=norm_position)
-    block, rope = Block(config).double(), GPT(config).double().compute_rope(9)
-    x, only = torch.randn(3, 9, 16, dtype=torch.float64), torch.tensor([8, 0, 4])
-    whole = block(x, rope, None, None, 0)[torch.arange(3), only]
-    assert_close(block(x, rope, None, None, 0, only), whole[:, None])
+    block, rope = Block(config).double(), GPT(config).double().compute_rope(torch.arange(9))
+    x, only = torch.randn(3, 9, 16, dtype=torch.float64), torch.tensor([[8, 1], [0, 0], [4, 7]])
+    whole = block(x, rope, None, None, 0)[torch.arange(3)[:, None], only]
+    assert_close(block(x, rope, None, None, 0, only), whole)
 
 
 def test_scores_and_gradients_of_checking_layers_are_those_of_values_at_the_last_token():
@@ -126,6 +131,36 @@ def test_scores_and_gradients_of_checking_layers_are_those_of_values_at_the_last
         scores = read(model)
         scores.square().sum().backward()
         found.append([scores.detach(), *(weight.grad for _, weight in model.named_trainable())])
+    for ours, expected in zip(*found, strict=True):
+        assert_close(ours, expected)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_scores_behind_one_prompt_and_their_gradients_are_those_of_rows_apart(shape):
+    conversations = [([1, 2, 3], [[4, 5], [6, 7, 8], [9]]), ([10], [[11, 12, 13, 14], [4]])]
+    tree = TokenTree(
+        torch.tensor([[0, 1, 2, 3, 4, 3, 4, 5, 3], [0, 1, 2, 3, 4, 1, 0, 0, 0]]),
+        torch.tensor([[0, 0, 0, 1, 1, 2, 2, 2, 3], [0, 1, 1, 1, 1, 2, -1, -1, -1]]),
+    )
+    input_ids = torch.tensor([[1, 2, 3, 4, 5, 6, 7, 8, 9], [10, 11, 12, 13, 14, 4, 0, 0, 0]])
+    ends, places = torch.tensor([[4, 7, 8], [4, 5, 0]]), [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
+    weights = torch.arange(1.0, 6.0, dtype=torch.float64)
+    rows = [[*prompt, *reply] for prompt, replies in conversations for reply in replies]
+    last = torch.tensor([len(row) - 1 for row in rows])
+    padded = torch.tensor([row + [0] * (6 - len(row)) for row in rows])
+    found = []
+    for read in (
+        lambda model: torch.stack([model.compute_tree_scores(input_ids, tree, ends)[at] for at in places]),
+        lambda model: model.compute_scores(padded, last),
+    ):
+        model = build(shape, dtype=torch.float64)
+        for module in model.checking.blocks if model.checking else []:  # they begin as the identity
+            torch.nn.init.normal_(module.attention.proj.weight, std=0.3)
+            torch.nn.init.normal_(module.feed_forward.down.weight, std=0.3)
+        scores = read(model)
+        (scores * weights).sum().backward()
+        found.append([scores.detach(), *(weight.grad for _, weight in model.named_trainable())])
+        torch.manual_seed(0)
     for ours, expected in zip(*found, strict=True):
         assert_close(ours, expected)
 

@@ -138,12 +138,18 @@ def test_without_a_mask_it_is_causal_with_a_cache_too(chunks):
 
 
 @pytest.mark.parametrize("qk_norm", [False, True])
-def test_one_position_of_each_row_alone(qk_norm):
+def test_some_positions_of_each_row_alone(qk_norm):
     module = build_attention(qk_norm=qk_norm)
-    x, only = draw(3, NUM_TOKENS, 24), torch.tensor([NUM_TOKENS - 1, 0, 2])
-    assert_close(module(x, only=only), module(x)[torch.arange(3), only][:, None], **TIGHT)
-    with pytest.raises(ValueError, match="neither a mask nor a cache"):
-        module(x, only=only, mask=torch.ones(NUM_TOKENS, NUM_TOKENS, dtype=torch.bool))
+    x, only = draw(3, NUM_TOKENS, 24), torch.tensor([[NUM_TOKENS - 1, 1], [0, 0], [2, 4]])
+    rows = torch.arange(3)[:, None]
+    assert_close(module(x, only=only), module(x)[rows, only], **TIGHT)
+    mask = torch.rand(3, 1, NUM_TOKENS, NUM_TOKENS) < 0.5
+    mask |= torch.eye(NUM_TOKENS, dtype=torch.bool)
+    for given in (mask, mask[0, 0]):
+        assert_close(module(x, only=only, mask=given), module(x, mask=given)[rows, only], **TIGHT)
+    cache = KVCache(n_layer=1, batch_size=3, n_kv_head=2, head_dim=6, max_seq_len=8)
+    with pytest.raises(ValueError, match="does not go with a cache"):
+        module(x, only=only, cache=cache)
 
 
 def test_future_tokens_cannot_change_past_outputs():

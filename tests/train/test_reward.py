@@ -79,8 +79,7 @@ def test_rows_computed_once_give_the_gradient_of_all_pairs_computed_apart(center
     ]
     trainer = build_trainer(pairs, center_coef=center_coef, model=build_scorer().double())
     assert (trainer.data.num_pairs, len(trainer.data.rows)) == (18, 12)
-    (batch,) = trainer.loader.load_step(0)
-    loss, gaps = trainer.compute_gradients([batch])
+    loss, gaps = trainer.compute_gradients(trainer.loader.load_trees(0))
     ours = gradients_of(trainer.model)
     trainer.model.zero_grad()
 
@@ -106,8 +105,8 @@ def test_micro_batches_give_the_same_gradient():
     whole = build_trainer(pairs, model=build_scorer().double())
     parts = build_trainer(pairs, model=build_scorer().double(), micro_batch_size=5)
     parts.model.load_state_dict(whole.model.state_dict())
-    assert len(parts.loader.load_step(0)) > 3
-    losses = [trainer.compute_gradients(trainer.loader.load_step(0))[0] for trainer in (whole, parts)]
+    assert len(parts.loader.load_trees(0)) > 3
+    losses = [trainer.compute_gradients(trainer.loader.load_trees(0))[0] for trainer in (whole, parts)]
     assert losses[0] == pytest.approx(losses[1], abs=1e-6)
     for a, b in zip(gradients_of(whole.model), gradients_of(parts.model), strict=True):
         assert_close(a, b, rtol=1e-10, atol=1e-12)
@@ -119,7 +118,7 @@ def test_margins_can_be_left_out():
 
     def loss(pairs, **options):
         trainer = build_trainer(pairs, **options)
-        return trainer.compute_gradients(trainer.loader.load_step(0))[0]
+        return trainer.compute_gradients(trainer.loader.load_trees(0))[0]
 
     assert loss(pairs) > loss(plain) + 0.5
     assert loss(pairs, use_margins=False) == loss(plain)
@@ -313,6 +312,17 @@ def test_layers_above_the_parents_are_kept(parent, tmp_path):
         RewardConfig(num_checking_layers=-1)
 
 
+def test_new_checking_layers_do_not_depend_on_what_the_process_did_before(parent, tmp_path):
+    weights = []
+    for number in range(2):
+        torch.manual_seed(number)
+        run = RunFolder(tmp_path / f"run-{number}")
+        train_reward_model(build_config(parent, num_checking_layers=1, steps=2), run, pairs=draw_pairs(20))
+        weights.append(load_reward_model(run.path)[0].state_dict())
+    for name, tensor in weights[0].items():
+        assert torch.equal(tensor, weights[1][name]), name
+
+
 # --- what does not work -------------------------------------------------------------------------------------
 
 
@@ -359,7 +369,7 @@ def test_unusable_pairs_stop_the_run_or_are_left_out(parent, tmp_path):
     [
         ({"init_from": ""}, "init_from is missing"),
         ({"init_from": "nowhere"}, "There is no run 'nowhere'"),
-        ({}, "data is missing: what is to be learnt"),
+        ({}, "Preferences are missing: what is to be learnt"),
         ({"data": "missing.jsonl"}, "missing.jsonl does not exist"),
     ],
 )

@@ -174,7 +174,7 @@ def test_a_reward_step_equals_trls(folder, with_margin, center_coef):
     scorer.score.weight.data.copy_(head)
     config = RewardConfig(machine=CPU, steps=1, use_margins=with_margin, center_coef=center_coef)
     ours = RewardTrainer(config, scorer, choose_machine(CPU), encode())
-    found, _ = ours.compute_gradients(ours.loader.load_step(0))
+    found, _ = ours.compute_gradients(ours.loader.load_trees(0))
     assert found == pytest.approx(expected, rel=1e-6, abs=1e-6)
     assert abs(found - 0.6931) > 1e-2
     assert_close(scorer.score.weight.grad, gradients["score.weight"], rtol=0, atol=1e-6)

@@ -24,6 +24,7 @@ from nn2llm.nn.kv_cache import KVCache
 from nn2llm.nn.masks import causal_mask, document_mask, padding_mask, sliding_window_mask
 from nn2llm.nn.norms import LayerNorm, RMSNorm, build_norm
 from nn2llm.nn.positions import positions_of, rope_tables, sinusoidal_positions
+from nn2llm.nn.trees import TokenTree
 
 __all__ = ["GPT", "Block", "GPTOutput"]
 
@@ -72,10 +73,10 @@ class Block(nn.Module):
         mask: Bool[Tensor, "..."] | None,
         cache: KVCache | None,
         layer: int,
-        only: Int[Tensor, " B"] | None = None,
+        only: Int[Tensor, "B S"] | None = None,
     ) -> Float[Tensor, "B S C"]:
-        """Shape in, shape out; with `only`, the one position of each row that is wanted: [B, 1, C]."""
-        kept = x if only is None else x[torch.arange(len(x), device=x.device), only].unsqueeze(1)
+        """Shape in, shape out; with `only`, the positions of each row that are wanted."""
+        kept = x if only is None else x[torch.arange(len(x), device=x.device)[:, None], only]
         if self.post_norm:
             attended = self.attention(x, rope=rope, mask=mask, cache=cache, layer=layer, only=only)
             x = self.attention_norm(kept + self.dropout(attended))
@@ -241,24 +242,38 @@ class GPT(nn.Module):
         *,
         document_ids: Int[Tensor, "B T"] | None = None,
         cache: KVCache | None = None,
+        tree: TokenTree | None = None,
     ) -> Float[Tensor, "B T C"]:
-        """The residual stream after the last norm: what the head, or a reward head, reads."""
+        """The residual stream after the last norm: what the head, or a reward head, reads.
+
+        With `tree`, rows hold several replies behind one prompt (nn/trees.py), and may be longer than
+        `max_seq_len` as long as no position is.
+
+        Raises:
+            ValueError: for a sequence longer than `max_seq_len`, or `tree` beside documents or a cache.
+        """
         num_tokens = input_ids.shape[1]
         start = 0 if cache is None else cache.length
-        if start + num_tokens > self.config.max_seq_len:
-            raise ValueError(
-                f"{start + num_tokens} tokens do not fit: max_seq_len is {self.config.max_seq_len}."
-            )
-        pad_lengths = None if cache is None else cache.pad_lengths
-        positions = positions_of(num_tokens, start, pad_lengths, input_ids.device)
+        if tree is not None:
+            if document_ids is not None or cache is not None:
+                raise ValueError("tree= goes with neither document_ids nor a cache: leave them out.")
+            positions = tree.positions
+            mask: Tensor | None = tree.build_mask(self.config.window)
+        else:
+            if start + num_tokens > self.config.max_seq_len:
+                raise ValueError(
+                    f"{start + num_tokens} tokens do not fit: max_seq_len is {self.config.max_seq_len}."
+                )
+            pad_lengths = None if cache is None else cache.pad_lengths
+            positions = positions_of(num_tokens, start, pad_lengths, input_ids.device)
+            mask = self._build_mask(num_tokens, document_ids, cache, input_ids.device)
         x = self.token_embedding(input_ids)
         if self.position_embedding is not None:
             x = x + self.position_embedding(positions)
         elif self.config.position == "sinusoidal":
             x = x + cast(Tensor, self.position_table)[positions]
         x = self.dropout(x)
-        rope = self._rope_at(positions)
-        mask = self._build_mask(num_tokens, document_ids, cache, input_ids.device)
+        rope = self.compute_rope(positions)
         for layer, block in enumerate(self.blocks):
             # not with a cache: recomputing a block would store its keys again
             if self.gradient_checkpointing and self.training and cache is None:
@@ -269,11 +284,8 @@ class GPT(nn.Module):
             cache.advance(num_tokens)
         return x if self.final_norm is None else self.final_norm(x)
 
-    def compute_rope(self, num_tokens: int) -> tuple[Tensor, Tensor] | None:
-        """Cosines and sines of the first positions, for blocks that stand above this model's own."""
-        return self._rope_at(torch.arange(num_tokens, device=self.device))
-
-    def _rope_at(self, positions: Tensor) -> tuple[Tensor, Tensor] | None:
+    def compute_rope(self, positions: Int[Tensor, "..."]) -> tuple[Tensor, Tensor] | None:
+        """Cosines and sines at positions [T] or [B, T]; for blocks that stand above this model's own, too."""
         if self.config.position != "rope":
             return None
         cos, sin = cast(Tensor, self.rope_cos)[positions], cast(Tensor, self.rope_sin)[positions]

@@ -97,20 +97,20 @@ class SelfAttention(nn.Module):
         mask: Bool[Tensor, "..."] | None = None,
         cache: KVCache | None = None,
         layer: int = 0,
-        only: Int[Tensor, " B"] | None = None,
+        only: Int[Tensor, "B S"] | None = None,
     ) -> Float[Tensor, "B S C"]:
         """Attend; without a mask, causally: to a position's own key, those before it, and those in the cache.
 
         `rope` holds cos and sin at the positions of `x`. `mask`, where given, is the whole mask, causality
         included (`models.gpt` builds it once for all layers). With a cache, keys and values are those
-        stored in `layer` and the new ones. `only`: the one position of each row whose output is wanted,
-        [B, S=1, C]; the others are read as keys and values alone. Without it S = T.
+        stored in `layer` and the new ones. `only`: the positions of each row whose output is wanted; the
+        others are read as keys and values alone. Without it S = T.
 
         Raises:
-            ValueError: for `only` beside a mask or a cache.
+            ValueError: for `only` beside a cache.
         """
-        if only is not None and (mask is not None or cache is not None):
-            raise ValueError("only= goes with neither a mask nor a cache: leave them out.")
+        if only is not None and cache is not None:
+            raise ValueError("only= does not go with a cache: leave one of them out.")
         batch_size, num_tokens, _ = x.shape
         heads = self.qkv(x).view(batch_size, num_tokens, -1, self.head_dim)
         query, key, value = heads.split([self.n_head, self.n_kv_head, self.n_kv_head], dim=2)
@@ -123,8 +123,14 @@ class SelfAttention(nn.Module):
             key, value = cache.append(layer, key, value)
         num_keys = key.shape[2]
         if only is not None:
-            query = query[torch.arange(batch_size, device=x.device), :, only].unsqueeze(2)
-            mask = (torch.arange(num_keys, device=x.device) <= only[:, None])[:, None, None]
+            rows = torch.arange(batch_size, device=x.device)[:, None]
+            query = query.transpose(1, 2)[rows, only].transpose(1, 2)
+            if mask is None:
+                mask = (torch.arange(num_keys, device=x.device) <= only[..., None])[:, None]
+            else:
+                num_masks = mask.shape[1] if mask.ndim == 4 else 1
+                whole = mask.expand(batch_size, num_masks, num_tokens, num_keys).transpose(1, 2)
+                mask = whole[rows, only].transpose(1, 2)
         # is_causal aligns to the top left: right only where every key is one of the new positions
         is_causal = mask is None and num_tokens == num_keys and num_tokens > 1
         if mask is None and 1 < num_tokens < num_keys:

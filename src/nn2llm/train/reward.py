@@ -20,7 +20,7 @@ from torch import Tensor
 
 from nn2llm.core.config_io import load_config, save_config
 from nn2llm.core.run_folder import RunFolder, require_empty
-from nn2llm.data.pair_batches import EncodedPairs, PairBatch, PairLoader, ReplyRow
+from nn2llm.data.pair_batches import EncodedPairs, PairLoader, ReplyRow, TreeBatch
 from nn2llm.data.preferences import PreferencePair
 from nn2llm.evals.reply_scores import compute_row_scores
 from nn2llm.evals.reward_accuracy import compute_accuracy
@@ -170,7 +170,7 @@ class RewardTrainer:
         assert config.steps is not None
         factor = lr_factor(self.step, config.steps, config.schedule)
         self.optimizer.set_lr_factor(factor)
-        batches = self.loader.load_step(self.step)
+        batches = self.loader.load_trees(self.step)
         loss, gaps = self.compute_gradients(batches)
         grad_norm = clip_grad_norm(self.parameters, config.max_grad_norm or math.inf).item()
         self.optimizer.step()
@@ -190,7 +190,7 @@ class RewardTrainer:
             "grad_norm": grad_norm,
         }
 
-    def compute_gradients(self, batches: Sequence[PairBatch]) -> tuple[float, np.ndarray]:
+    def compute_gradients(self, batches: Sequence[TreeBatch]) -> tuple[float, np.ndarray]:
         """Gradient of the mean loss over all pairs of the step, whatever its micro-batches.
 
         Returns that loss, and each pair's score of chosen minus rejected.
@@ -201,16 +201,16 @@ class RewardTrainer:
         for batch in batches:
             batch = batch.to(self.device)
             with self.precision.autocast(self.device):
-                scores = self.model.compute_scores(batch.input_ids, batch.last)
+                scores = self.model.compute_tree_scores(batch.input_ids, batch.tree, batch.ends).flatten()
             loss = self.compute_losses(scores, batch).sum() / num_pairs
             cast(Any, loss).backward()
             total += loss.detach()
-            gaps.append((scores[batch.chosen_rows] - scores[batch.rejected_rows]).detach())
+            gaps.append((scores[batch.chosen] - scores[batch.rejected]).detach())
         return total.item(), torch.cat(gaps).double().cpu().numpy()
 
-    def compute_losses(self, scores: Tensor, batch: PairBatch) -> Tensor:
-        """The loss of each pair, [P], from the score of each row, [N]; each row was computed once."""
-        chosen, rejected = scores[batch.chosen_rows], scores[batch.rejected_rows]
+    def compute_losses(self, scores: Tensor, batch: TreeBatch) -> Tensor:
+        """The loss of each pair, [P], from the score at each end, [B × S]: each reply was computed once."""
+        chosen, rejected = scores[batch.chosen], scores[batch.rejected]
         losses = bradley_terry_loss(
             chosen, rejected, margins=batch.margins if self.config.use_margins else None
         )
@@ -274,7 +274,9 @@ def _load_start(config: RewardConfig, run: RunFolder, *, goes_on: bool) -> tuple
     if goes_on and find_last_checkpoint(run) is not None:
         return load_reward_model(run.path)
     gpt, tokenizer = load_trained_model(require_parent(config))
-    return RewardModel.from_gpt(gpt, num_checking_layers=config.num_checking_layers), tokenizer
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)  # new layers do not depend on what this process did before
+        return RewardModel.from_gpt(gpt, num_checking_layers=config.num_checking_layers), tokenizer
 
 
 def _log_worst(session: Session, trainer: RewardTrainer, data: PreferenceData, num_samples: int) -> None:
