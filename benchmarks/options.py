@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, str] = {
     "checkpoint_cost": "seconds to save and to resume",
     "startup": "seconds until a command answers",
     "microworld_speed": "megabytes of micro-world written and parsed a second",
+    "labels": "what forty labels do to a chat model (needs --model)",
 }
 """Name → what it measures; the modules of this folder, in the order of RESULTS.md."""
 
@@ -35,6 +36,8 @@ class Options:
     """The folder with text/, pretrain/ and tokenizer/."""
     nanogpt: Path | None
     """A checkout of nanoGPT; None leaves that peer out."""
+    model: Path | None
+    """A chat model of the micro-world; None leaves out what needs one."""
     dry_run: bool
     """Print, and leave RESULTS.md as it is."""
 
@@ -72,6 +75,7 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
         help="folder with text/, pretrain/ and tokenizer/ (default: %(default)s)",
     )
     parser.add_argument("--nanogpt", type=Path, help="a checkout of nanoGPT, as one more peer")
+    parser.add_argument("--model", type=Path, metavar="RUN", help="a chat model of the micro-world")
     parser.add_argument("--dry-run", action="store_true", help="print only; RESULTS.md stays as it is")
     arguments = parser.parse_args(argv)
     for name in arguments.names:
@@ -84,5 +88,6 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
         repeats=arguments.repeats,
         data=arguments.data,
         nanogpt=arguments.nanogpt,
+        model=arguments.model,
         dry_run=arguments.dry_run,
     )

@@ -1,5 +1,6 @@
 """`nn2llm reward` and `nn2llm dpo`: what flags mean, what is said at the end, and of what cannot work."""
 
+import dataclasses
 import json
 import os
 import re
@@ -11,8 +12,10 @@ import torch
 from nn2llm.cli import dpo, reward
 from nn2llm.core.errors import CheckpointError, ConfigError, DataError
 from nn2llm.data.preferences import save_preferences
+from nn2llm.recipe.config import ChatGPTConfig, refuse_foreign_settings
 from nn2llm.train.checkpoint import load_reward_model, load_trained_model
 from nn2llm.train.dpo import DPOTrainer
+from nn2llm.train.dpo_config import DPOConfig
 from nn2llm.train.reward import RewardTrainer
 from tests.train.preference_runs import draw_pairs, write_run
 
@@ -42,7 +45,8 @@ def surroundings(folder, tmp_path, monkeypatch):
 
 
 def test_a_reward_model_from_the_command_line(folder, capsys):
-    argv = ["--init-from", "sft", "--data", "pairs.jsonl", "--val-data", "val.jsonl", "--center-coef", "0.01"]
+    files = ["--preferences", "pairs.jsonl", "--val-preferences", "val.jsonl"]
+    argv = ["--init-from", "sft", *files, "--center-coef", "0.01"]
     assert reward.main([*argv, *QUICK]) == 0
     out = capsys.readouterr().out
     run = folder / "runs" / "sft-reward-1"
@@ -71,7 +75,7 @@ def test_a_stopped_run_says_how_to_go_on(name, main, trainer, tmp_path, monkeypa
 
     with monkeypatch.context() as patch:
         patch.setattr(trainer, "train_step", train_step)
-        argv = ["--init-from", "sft", "--data", "pairs.jsonl", "--out", str(out), *QUICK]
+        argv = ["--init-from", "sft", "--preferences", "pairs.jsonl", "--out", str(out), *QUICK]
         assert main(argv) == 130
     last = capsys.readouterr().out.splitlines()[-1]
     go_on = f"Go on with: nn2llm {name} --out {out} --resume"
@@ -84,7 +88,7 @@ def test_dpo_from_the_command_line(folder, capsys):
     argv = [
         "--init-from",
         "sft",
-        "--data",
+        "--preferences",
         "pairs.jsonl",
         "--loss",
         "ipo",
@@ -107,7 +111,7 @@ def test_dpo_from_the_command_line(folder, capsys):
 @BOTH
 def test_a_run_goes_on_with_its_own_settings(folder, name, main, capsys):
     out = str(folder / f"{name}-again")
-    argv = ["--init-from", "sft", "--data", "pairs.jsonl", "--out", out, "--num-samples", "0", *QUICK]
+    argv = ["--init-from", "sft", "--preferences", "pairs.jsonl", "--out", out, "--num-samples", "0", *QUICK]
     assert main([*argv, "--resume"]) == 0  # nothing there yet: it starts
     assert main([*argv, "--resume"]) == 0
     with pytest.raises(ConfigError, match=r"other settings: batch_size is 16 in the run, 8 here"):
@@ -123,13 +127,13 @@ def test_a_run_goes_on_with_its_own_settings(folder, name, main, capsys):
 @pytest.mark.parametrize(
     ("argv", "error", "words"),
     [
-        (["--data", "pairs.jsonl"], ConfigError, "--init-from RUN is needed"),
-        (["--init-from", "sft"], ConfigError, "--data FILE is needed: preferences"),
+        (["--preferences", "pairs.jsonl"], ConfigError, "--init-from RUN is needed"),
+        (["--init-from", "sft"], ConfigError, "--preferences FILE is needed: labels of"),
         (["--resume"], ConfigError, "--resume needs --out RUN"),
-        (["--init-from", "soft", "--data", "pairs.jsonl"], CheckpointError, "There is no run 'soft'"),
-        (["--init-from", "sft", "--data", "none.jsonl"], DataError, "none.jsonl does not exist"),
+        (["--init-from", "soft", "--preferences", "pairs.jsonl"], CheckpointError, "There is no run 'soft'"),
+        (["--init-from", "sft", "--preferences", "none.jsonl"], DataError, "none.jsonl does not exist"),
         (
-            ["--init-from", "sft", "--data", "pairs.jsonl", "--epochs", "0"],
+            ["--init-from", "sft", "--preferences", "pairs.jsonl", "--epochs", "0"],
             ConfigError,
             "epochs must be positive",
         ),
@@ -142,13 +146,19 @@ def test_what_cannot_work_is_one_sentence(folder, name, main, argv, error, words
     assert sorted(path.name for path in (folder / "runs").iterdir()) == before
 
 
+def test_the_recipe_names_the_flag_as_these_commands_do():
+    given = dataclasses.replace(ChatGPTConfig(), dpo=DPOConfig(data="x", val_data=None))
+    with pytest.raises(ConfigError, match=r"--dpo\.preferences is set by the recipe"):
+        refuse_foreign_settings(given, dataclasses.replace(given, dpo=DPOConfig()))
+
+
 @BOTH
 def test_help_shows_the_settings(name, main, capsys):
     with pytest.raises(SystemExit) as raised:
         main(["--help"])
     assert raised.value.code == 0
     out = capsys.readouterr().out
-    for flag in ("--init-from", "--data", "--optimizer.adamw-lr", "--schedule.kind", "--machine.device"):
+    for flag in ("--init-from", "--preferences", "--optimizer.adamw-lr", "--schedule.kind"):
         assert flag in out
     assert "usually of `nn2llm sft`" in out  # a help text of the base class
     assert ("--beta" in out) == (name == "dpo")

@@ -158,10 +158,23 @@ def test_what_cannot_be_used_is_counted_where_that_is_asked(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("line", "words"), [('{"question": ', "line 2 is not JSON"), ("[1]", "line 2 must be a JSON object")]
+)
+def test_a_broken_line_is_named_and_left_out_on_request(tmp_path, line, words):
+    path = tmp_path / "a.jsonl"
+    good = '{"question": "a", "answer": "b"}'
+    path.write_text(f"{good}\n{line}\n{good}\n")
+    with pytest.raises(DataError, match=words):
+        load_conversations(path)
+    left_out: list[str] = []
+    assert len(load_conversations(path, on_unusable=left_out.append)) == 2
+    assert [words in one for one in left_out] == [True]
+
+
+@pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("a.jsonl", b'{"question": "a", "answer": "b"}\n{"question": ', "line 2 is not JSON"),
-        ("a.jsonl", b"[1]", "line 1 must be a JSON object, but is a list"),
+        ("a.jsonl", b'{"question": ', "All is unusable; the first:"),
         ("a.json", b'[{"question":\n', "a.json is not JSON"),
         ("a.json", b"{}", "must hold a list of objects, but is an object"),
         ("a.jsonl", b"\xff\xfe", "is not UTF-8 text"),

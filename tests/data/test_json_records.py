@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,23 @@ def test_missing_and_damaged_files(tmp_path):
     cut.write_bytes(gzip.compress(b'{"a": 1}\n' * 100)[:-20])
     with pytest.raises(DataError, match="damaged or cut off"):
         list(read_json_records(cut))
+
+
+def test_reads_parquet_where_pyarrow_is_there(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet needs pyarrow")
+    path = tmp_path / "x.parquet"
+    rows = [{"prompt": "a", "chosen": [{"role": "user", "content": str(number)}]} for number in range(3)]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    records = list(read_json_records(path))
+    assert [record.value for record in records] == rows
+    assert records[2].where == f"{path}, row 3"
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(DataError, match=r"x\.parquet is damaged or cut off"):
+        list(read_json_records(path))
+
+
+def test_parquet_without_pyarrow_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(DataError, match=r"needs pyarrow\. Run `pip install pyarrow`"):
+        list(read_json_records(tmp_path / "x.parquet"))

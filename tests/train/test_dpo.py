@@ -320,7 +320,7 @@ def test_pairs_that_are_too_long(parent, tmp_path):
     [
         ({"init_from": ""}, "init_from is missing"),
         ({"init_from": "nowhere"}, "There is no run 'nowhere'"),
-        ({}, "data is missing: what is to be learnt"),
+        ({}, "Preferences are missing: what is to be learnt"),
     ],
 )
 def test_what_cannot_start_leaves_nothing_behind(parent, tmp_path, options, words):

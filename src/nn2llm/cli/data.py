@@ -1,4 +1,4 @@
-"""`nn2llm data prepare|inspect`: turn text into token shards, or look at a corpus or at the shards.
+"""`nn2llm data prepare|inspect|preferences`: text into token shards, a look at either, preferences converted.
 
 Read after data/prepare.py. Torch is not imported here: none of it is needed.
 """
@@ -17,6 +17,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from nn2llm.cli.data_preferences import PreferencesConfig, convert_preferences
 from nn2llm.core.errors import ConfigError, DataError
 from nn2llm.data.corpora import CORPUS_NAMES, SPLITS, Corpus, Split, load_corpus
 from nn2llm.data.prepare import (
@@ -75,13 +76,14 @@ class InspectConfig:
 _Command = (
     Annotated[PrepareConfig, tyro.conf.subcommand("prepare")]
     | Annotated[InspectConfig, tyro.conf.subcommand("inspect")]
+    | Annotated[PreferencesConfig, tyro.conf.subcommand("preferences")]
 )
 
 
 def main(argv: list[str]) -> int:
     """Run `nn2llm data`; returns the exit code."""
     names = "\n".join(f"  {name:18} {summary}" for name, summary in CORPUS_NAMES.items())
-    config: PrepareConfig | InspectConfig = tyro.cli(
+    config: PrepareConfig | InspectConfig | PreferencesConfig = tyro.cli(
         _Command,
         prog="nn2llm data",
         description=f"Corpora with a name:\n{names}\n\nOr files ending in {', '.join(SUFFIXES)}.",
@@ -90,6 +92,8 @@ def main(argv: list[str]) -> int:
     console = Console(highlight=False)
     if isinstance(config, PrepareConfig):
         return _prepare(config, console)
+    if isinstance(config, PreferencesConfig):
+        return convert_preferences(config, console)
     if is_world_spec(config.target):
         from nn2llm.cli.world_view import inspect_world
 

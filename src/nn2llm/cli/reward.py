@@ -7,6 +7,7 @@ import tyro
 from rich.console import Console
 from tyro.conf import arg
 
+from nn2llm.cli.preference_files import check_label_models
 from nn2llm.cli.stage_options import StageOptions, choose_base, run_stage
 from nn2llm.train.reward import train_reward_model
 from nn2llm.train.reward_config import RewardConfig
@@ -20,6 +21,8 @@ class RewardCommand(StageOptions):
     """Train a reward model, which scores replies, from preferences, into a run folder."""
 
     settings: Annotated[RewardConfig, arg(name="")]
+    allow_other_model: bool = False
+    """Train on labels of another model's replies without asking."""
 
 
 def main(argv: list[str]) -> int:
@@ -33,8 +36,10 @@ def main(argv: list[str]) -> int:
     console = Console(highlight=False)
     needs = {
         "init_from": "--init-from RUN is needed: which model is to score? Usually one of `nn2llm sft`.",
-        "data": "--data FILE is needed: preferences, as .json or .jsonl (or .gz).",
+        "data": "--preferences FILE is needed: labels of `nn2llm label`, or other .json or .jsonl (or .gz).",
     }
+    if not check_label_models(command, command.settings, allowed=command.allow_other_model, console=console):
+        return 1
     result = run_stage(
         command, command.settings, train_reward_model, stage="reward", needs=needs, console=console
     )

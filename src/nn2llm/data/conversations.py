@@ -58,25 +58,31 @@ def load_conversations(
     Args:
         path: the file.
         on_unusable: called with what is wrong with each object that is no conversation (an empty reply, an
-            unknown role); it is then left out. None: the first of these is an error. A line that is no JSON
-            is an error always.
+            unknown role, a line that is no JSON); it is then left out. None: the first of these is an error.
 
     Raises:
         DataError: naming file and line (of a .json: the entry), if it cannot be read or used, or holds none.
     """
     conversations: list[Conversation] = []
-    for where, row in read_json_records(path):
+    refused: list[str] = []
+
+    def refuse(complaint: str) -> None:
+        refused.append(complaint)
+        if on_unusable is None:
+            raise DataError(f"{complaint} (--skip-unusable counts and skips such ones.)")
+        on_unusable(complaint)
+
+    for where, row in read_json_records(path, on_broken=refuse):
         try:
             conversation = Conversation(tuple(_read_messages(row)))
             check_conversation(conversation)
         except DataError as error:
-            if on_unusable is None:
-                raise DataError(f"{where}: {error} (--skip-unusable counts and skips such ones.)") from error
-            on_unusable(f"{where}: {error}")
+            refuse(f"{where}: {error}")
         else:
             conversations.append(conversation)
     if not conversations:
-        raise DataError(f"{path} holds no conversation. Give a file with {_FORMS}.")
+        why = f" All is unusable; the first: {refused[0]}" if refused else ""
+        raise DataError(f"{path} holds no conversation. Give a file with {_FORMS}.{why}")
     return conversations
 
 

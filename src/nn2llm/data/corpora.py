@@ -26,6 +26,7 @@ from typing import Literal
 
 from nn2llm.core.errors import DataError
 from nn2llm.data.downloads import DOWNLOADS, DownloadProgress, NamedDownload, RemoteFile, fetch_file
+from nn2llm.data.hub import fetch_hub_file, is_hub_name
 from nn2llm.data.python_docs import iterate_python_docs
 from nn2llm.data.readers import SUFFIXES, get_suffix, read_documents
 from nn2llm.microworld import MICROWORLD, is_world_spec
@@ -278,9 +279,11 @@ def _describe_file(path: Path) -> str:
 
 
 def load_corpus(spec: str, *, text_field: str = "text", progress: DownloadProgress | None = None) -> Corpus:
-    """The corpus that `spec` names: a name of `CORPUS_NAMES`, a file, a folder, or a glob.
+    """The corpus that `spec` names: a name of `CORPUS_NAMES`, a file, a folder, a glob, or an "hf:" name.
 
-    A folder means all files of `readers.SUFFIXES` in it, at any depth. A file wins over a name.
+    A folder means all files of `readers.SUFFIXES` in it, at any depth; one that `nn2llm data prepare` made,
+    its tokens. A file wins over a name. "hf:OWNER/NAME/PATH" is a file on HuggingFace (data/hub.py), fetched
+    now.
     `text_field` is the field of a JSON line that holds the text; `progress` hears of a download.
 
     Raises:
@@ -295,6 +298,9 @@ def load_corpus(spec: str, *, text_field: str = "text", progress: DownloadProgre
         is_file, is_folder = path.is_file(), path.is_dir()
     except (OSError, RuntimeError) as error:  # a name too long, a home of nobody
         raise DataError(f"{spec[:80]!r} is not the name or path of a corpus ({error}).") from error
+    if is_hub_name(spec):
+        file = fetch_hub_file(spec, suffixes=SUFFIXES, progress=progress)
+        return FileCorpus([file], name=spec, text_field=text_field)
     if is_file:
         if get_suffix(path) is None:
             raise DataError(
@@ -312,7 +318,10 @@ def load_corpus(spec: str, *, text_field: str = "text", progress: DownloadProgre
     if spec in DOWNLOADS:
         return DownloadedCorpus(spec, progress=progress)
     if is_folder:
-        return _load_folder(path, spec, text_field)
+        from nn2llm.data.prepare import is_dataset_folder  # it imports this module
+        from nn2llm.data.prepared_corpus import PreparedCorpus
+
+        return PreparedCorpus(path) if is_dataset_folder(path) else _load_folder(path, spec, text_field)
     if glob.has_magic(spec):
         found = [Path(match) for match in glob.glob(str(path), recursive=True)]
         paths = [match for match in found if match.is_file() and get_suffix(match)]

@@ -143,12 +143,16 @@ def apply_mirror(url: str) -> str:
 
 
 def fetch_file(
-    file: RemoteFile, folder: Path | None = None, *, progress: DownloadProgress | None = None
+    file: RemoteFile,
+    folder: Path | None = None,
+    *,
+    progress: DownloadProgress | None = None,
+    advice: str = _ADVICE,
 ) -> Path:
     """The local copy of `file` in `folder` (default: the corpora folder), downloaded if it is not there.
 
     A fetch that is cut off keeps `NAME.partial`; the next call goes on where it stopped, if the server can
-    and says that the file is still the same.
+    and says that the file is still the same. `advice` is what to do without a network.
 
     Raises:
         DataError: no network, an answer other than the file, cut off, or a wrong size or checksum.
@@ -159,7 +163,7 @@ def fetch_file(
         return target
     with storage_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-    download = _Download(file, target, progress)
+    download = _Download(file, target, progress, advice)
     # A dropped connection is common and the rest can be fetched at once: go on as long as that brings bytes.
     while not download.try_once():
         pass
@@ -190,8 +194,11 @@ def _mismatch(file: RemoteFile, path: Path) -> str | None:
 class _Download:
     """One file on its way: NAME.partial holds its bytes, NAME.partial.json which version of it they are."""
 
-    def __init__(self, file: RemoteFile, target: Path, progress: DownloadProgress | None) -> None:
+    def __init__(
+        self, file: RemoteFile, target: Path, progress: DownloadProgress | None, advice: str
+    ) -> None:
         self.file = file
+        self.advice = advice
         self.url = apply_mirror(file.url)
         self.partial = target.with_name(target.name + ".partial")
         self.notes = target.with_name(target.name + ".partial.json")
@@ -223,13 +230,13 @@ class _Download:
                 return False
             raise DataError(
                 f"{self.url} answered {error.code} {error.reason}. "
-                f"Fetch the file by hand and pass its path. {_ADVICE}"
+                f"Fetch the file by hand and pass its path. {self.advice}"
             ) from error
         except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", None) or error or type(error).__name__
             host = urllib.parse.urlsplit(self.url).netloc
             raise DataError(
-                f"{host} could not be reached for {self.file.name} ({reason}). {_ADVICE}"
+                f"{host} could not be reached for {self.file.name} ({reason}). {self.advice}"
             ) from error
 
     def _find_resume_point(self) -> tuple[int, str | None]:

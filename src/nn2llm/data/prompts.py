@@ -1,8 +1,8 @@
 """Prompts: conversations that wait for a reply.
 
 A file holds one JSON object a prompt (.jsonl, or .json with a list; .gz): {"prompt": "text"} or {"prompt":
-[messages]}. Preferences (data/preferences.py) and conversations (data/conversations.py) are taken too: of
-each what comes before the reply that was rated, or before the last one.
+[messages]}. Preferences (data/preferences.py), labels (data/labels.py) and conversations
+(data/conversations.py) are taken too: of each what comes before the reply that was rated, or the last one.
 Used by train/ppo.py.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 from nn2llm.core.errors import DataError
 from nn2llm.data.conversations import load_conversations
 from nn2llm.data.json_records import read_json_records
+from nn2llm.data.labels import parse_prepared
 from nn2llm.data.preferences import load_preferences
 from nn2llm.tokenizers.base import replace_surrogates
 from nn2llm.tokenizers.chat import Message, check_messages
@@ -33,7 +34,10 @@ def load_prompts(path: Path | str) -> list[tuple[Message, ...]]:
     first = next(read_json_records(path), None)
     if first is None:
         raise DataError(f'{path} holds no prompts. Give a file with at least one {{"prompt": …}}.')
-    if "chosen" in first.value:
+    if "nn2llm_labels" in first.value:
+        records = (record.value for record in read_json_records(path))
+        prompts = [parse_prepared(record).prompt for record in records if "prepared" in record]
+    elif "chosen" in first.value:
         prompts = [pair.prompt for pair in load_preferences(path)]
     elif "prompt" in first.value and not any(key in first.value for key in _REPLIES):
         prompts = [_read_prompt(where, value) for where, value in read_json_records(path)]

@@ -1,6 +1,9 @@
 """The settings that all stages share which learn from preferences. Read before reward.py and dpo.py."""
 
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from tyro.conf import arg
 
 from nn2llm.core.errors import ConfigError
 from nn2llm.optim.combined import OptimizerConfig
@@ -17,12 +20,13 @@ class PairConfig:
 
     init_from: str = ""
     """Run whose weights it starts from, usually of `nn2llm sft`; its tokenizer comes along."""
-    data: str | None = None
-    """Preferences: a .json or .jsonl file (or .gz) of prompt, chosen, rejected."""
-    val_data: str | None = None
+    data: Annotated[str | None, arg(name="preferences", metavar="FILE")] = None
+    """Preferences: labels of `nn2llm label`, or a .json or .jsonl file (or .gz) in TRL's, HH-RLHF's,
+    UltraFeedback's, AlpacaEval's or another known layout."""
+    val_data: Annotated[str | None, arg(name="val-preferences", metavar="FILE")] = None
     """Preferences to evaluate on. Default: those of val_fraction of the prompts."""
     val_fraction: float = 0.05
-    """Part of the prompts that is held out where there is no val_data; 0: none."""
+    """Part of the prompts that is held out where there are no val_preferences; 0: none."""
     skip_unusable: bool = False
     """Count and leave out what is no pair (equal replies, an unknown role) instead of stopping."""
     epochs: float = 1.0

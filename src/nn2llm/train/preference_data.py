@@ -16,7 +16,12 @@ from nn2llm.core.errors import ConfigError, DataError
 from nn2llm.core.files import read_json, write_json_atomic
 from nn2llm.core.run_folder import RunFolder
 from nn2llm.data.pair_batches import EncodedPairs, encode_pairs
-from nn2llm.data.preferences import PreferencePair, load_preferences, split_preferences
+from nn2llm.data.preferences import (
+    PreferencePair,
+    describe_undecided,
+    load_preferences,
+    split_preferences,
+)
 from nn2llm.tokenizers.chat import ChatFormat
 from nn2llm.train.pair_config import PairConfig
 from nn2llm.train.session import Machine, MachineConfig
@@ -71,7 +76,7 @@ def prepare_preferences(
     """
     if pairs is None:
         if config.data is None:
-            raise ConfigError("data is missing: what is to be learnt? Give --data FILE, of preferences.")
+            raise ConfigError("Preferences are missing: what is to be learnt? Give --preferences FILE.")
         pairs = _load(config.data, config, console)
     if val_pairs is None and config.val_data is not None:
         val_pairs = _load(config.val_data, config, console)
@@ -91,10 +96,16 @@ def prepare_preferences(
 
 
 def _load(path: str, config: PairConfig, console: Console) -> list[PreferencePair]:
-    if not config.skip_unusable:
-        return load_preferences(path)
     left_out: list[str] = []
-    found = load_preferences(path, on_unusable=left_out.append)
+    undecided: list[str] = []
+    found = load_preferences(
+        path,
+        on_unusable=left_out.append if config.skip_unusable else None,
+        on_undecided=undecided.append,
+    )
+    if undecided:
+        line = f"{path}: {len(found):,} pairs; left out: {describe_undecided(undecided)}."
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     if left_out:
         first = f"{len(left_out):,} of {len(found) + len(left_out):,} pairs left out; the first:"
         console.print(first, left_out[0], highlight=False, markup=False, soft_wrap=True)
