@@ -235,7 +235,7 @@ def test_an_interrupted_import_leaves_no_run(run, root, monkeypatch, moment):
     if moment == "replace_folder":
         monkeypatch.setattr(import_, moment, interrupt)
     else:
-        monkeypatch.setattr(f"nn2llm.train.checkpoint.{moment}", interrupt)
+        monkeypatch.setattr(f"nn2llm.train.adopting.{moment}", interrupt)
     with pytest.raises(KeyboardInterrupt):
         import_.main(["out", "--out", "runs/again"])
     assert {path.name for path in (root / "runs").iterdir()} == {"hamlet"}

@@ -51,6 +51,13 @@ class EvalConfig:
     """Evaluate on this many tokens at most: the beginning of the text, whole documents."""
     stride: Annotated[int | None, arg(metavar="INT")] = None
     """Tokens by which the window moves: smaller shows the model more and is slower. Default: half a row."""
+    ifeval: Annotated[str | None, arg(metavar="FILE")] = None
+    """Measure instruction following instead, on the items of IFEval's input_data.jsonl (or
+    hf:OWNER/NAME/PATH)."""
+    skip_unusable: bool = False
+    """With --ifeval: leave out broken lines, and count them, instead of stopping."""
+    max_new_tokens: int = 512
+    """With --ifeval: tokens a reply at most."""
     probes: bool = True
     """In a micro-world: measure the floor, grammar, recall and learning from context too."""
     num_items: int = 200
@@ -87,6 +94,19 @@ def main(argv: list[str]) -> int:
     config = tyro.cli(EvalConfig, prog="nn2llm eval", args=argv)
     _check(config)
     run = RunFolder(find_run(config.run, get_runs_root(config.runs)))
+    if config.ifeval is not None:
+        from nn2llm.cli.eval_ifeval import evaluate_instructions
+
+        return evaluate_instructions(
+            run,
+            config.ifeval,
+            max_new_tokens=config.max_new_tokens,
+            batch_size=config.batch_size,
+            skip_unusable=config.skip_unusable,
+            device=config.device,
+            name=config.name,
+            as_json=config.json,
+        )
     settings = read_config(run.path)
 
     from dataclasses import asdict
@@ -165,6 +185,7 @@ def _check(config: EvalConfig) -> None:
         ("max_tokens", 2),
         ("stride", 1),
         ("num_items", 1),
+        ("max_new_tokens", 1),
         ("batch_size", 1),
     ):
         value = getattr(config, name)

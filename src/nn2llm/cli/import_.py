@@ -10,7 +10,7 @@ import tyro
 from rich.console import Console
 from tyro.conf import Positional, arg
 
-from nn2llm.core.files import replace_folder, storage_errors, write_bytes_atomic, write_json_atomic
+from nn2llm.core.files import replace_folder, storage_errors
 from nn2llm.core.run_folder import RunFolder, new_run_path
 
 if TYPE_CHECKING:
@@ -69,35 +69,19 @@ def write_run(imported: "Imported", folder: Path, out: Path) -> None:
     Raises:
         StorageError: if the disk does not take it.
     """
-    from nn2llm.core.config_io import config_to_dict
-    from nn2llm.train.checkpoint import save_checkpoint
+    from nn2llm.train.adopting import write_model_run
 
-    model = imported.model
     run = RunFolder(out.with_name(f".{out.name}.partial"))
     with storage_errors(out):
         shutil.rmtree(run.path, ignore_errors=True)  # of an import that was killed
         run.path.mkdir(parents=True)
+    description = {
+        "imported_from": str(folder.resolve()),
+        "architecture": imported.architecture,
+        "document_mask": imported.begins_documents,
+    }
     try:
-        imported.tokenizer.save(run.tokenizer_path)
-        save_checkpoint(
-            run,
-            step=0,
-            model_config=model.config,
-            weights=model.state_dict(),
-            training_state={},
-            best_step=0,
-            keep=1,
-        )
-        write_bytes_atomic(run.metrics_path, b"")  # no step was made here
-        description = {
-            "imported_from": str(folder.resolve()),
-            "architecture": imported.architecture,
-            "steps": 0,
-            "tokenizer": imported.tokenizer.kind,
-            "document_mask": imported.begins_documents,
-            "model": config_to_dict(model.config),
-        }
-        write_json_atomic(run.config_path, description)
+        write_model_run(run, imported.model, imported.tokenizer, description)
         replace_folder(run.path, out)
     except BaseException:
         shutil.rmtree(run.path, ignore_errors=True)

@@ -9,10 +9,21 @@ import time
 from types import FrameType, TracebackType
 from typing import Self
 
-__all__ = ["Interrupts"]
+__all__ = ["Interrupts", "count_noted_signals"]
 
 _REPEAT_S = 1.0
 # torchrun hands Ctrl-C on to processes that the terminal has told already: only a later one is a second one
+
+
+_num_noted = 0
+
+
+def count_noted_signals() -> int:
+    """How many were noted in this process so far.
+
+    One that comes in a run's last step stops no step. Whoever starts another run after it should look here.
+    """
+    return _num_noted
 
 
 class Interrupts:
@@ -39,6 +50,8 @@ class Interrupts:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        global _num_noted
+        _num_noted += 1
         now = time.monotonic()
         if not self.pending:
             self.pending, self._first_s = True, now

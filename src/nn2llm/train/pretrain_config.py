@@ -19,7 +19,8 @@ class PretrainConfig:
     """One pretraining run; saved beside it as config.json, with every `auto` resolved."""
 
     corpus: str = "microworld"
-    """What to read: microworld, python-docs, shakespeare, or a path or glob of .txt, .jsonl and .gz files."""
+    """What to read: microworld, python-docs, shakespeare, a path or glob of .txt, .jsonl and .gz files, or a
+    folder of `nn2llm data prepare`, whose tokenizer comes along."""
     tokenizer: str = "bpe"
     """char, bpe (both are trained on the corpus), or the path of a tokenizer or run."""
     vocab_size: int | None = None

@@ -18,6 +18,7 @@ from nn2llm.data.batches import PackedLoader
 from nn2llm.data.corpora import load_corpus
 from nn2llm.data.downloads import get_home
 from nn2llm.data.prepare import TokenDataset, prepare_dataset
+from nn2llm.data.prepared_corpus import PreparedCorpus
 from nn2llm.data.tokenizer_choice import build_tokenizer
 from nn2llm.models.accounting import compute_flops_per_token
 from nn2llm.models.gpt import GPT
@@ -115,13 +116,21 @@ def _choose_model(config: PretrainConfig) -> tuple[GPTConfig, Tokenizer]:
                 f"{config.init_from}. Set --seq-len {parent.config.max_seq_len}."
             )
         return parent.config, tokenizer
-    tokenizer = build_tokenizer(config.tokenizer, load_corpus(config.corpus), vocab_size=config.vocab_size)
+    tokenizer = _choose_tokenizer(config)
     if config.model.vocab_size not in {0, tokenizer.vocab_size}:
         raise ConfigError(
             f"model.vocab_size is {config.model.vocab_size}, but the tokenizer's is {tokenizer.vocab_size}. "
             "Leave out --model.vocab-size."
         )
     return dataclasses.replace(config.model, vocab_size=tokenizer.vocab_size), tokenizer
+
+
+def _choose_tokenizer(config: PretrainConfig) -> Tokenizer:
+    """That of the config; of a prepared folder its own, unless another one on disk is named."""
+    corpus = load_corpus(config.corpus)
+    if isinstance(corpus, PreparedCorpus) and config.tokenizer in {"bpe", "char"}:
+        return corpus.tokenizer
+    return build_tokenizer(config.tokenizer, corpus, vocab_size=config.vocab_size)
 
 
 def prepare_data(config: PretrainConfig, tokenizer: Tokenizer, processes: Processes) -> TokenDataset:
@@ -133,8 +142,12 @@ def prepare_data(config: PretrainConfig, tokenizer: Tokenizer, processes: Proces
 
 
 def _open_data(config: PretrainConfig, tokenizer: Tokenizer) -> TokenDataset:
-    """Cached under NN2LLM_HOME by corpus and tokenizer."""
+    """Cached under NN2LLM_HOME by corpus and tokenizer; a prepared folder of this tokenizer as it is."""
     corpus = load_corpus(config.corpus)
+    if isinstance(corpus, PreparedCorpus) and (
+        corpus.dataset.tokenizer_fingerprint == tokenizer.fingerprint()
+    ):
+        return corpus.dataset
     name = f"{corpus.fingerprint()[:16]}-{tokenizer.fingerprint()[:16]}"
     return prepare_dataset(corpus, tokenizer, get_home() / "datasets" / name)
 
