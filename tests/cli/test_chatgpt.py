@@ -11,7 +11,7 @@ from rich.console import Console
 
 from nn2llm.cli import chatgpt
 from nn2llm.core.config_io import save_config
-from nn2llm.core.errors import ConfigError
+from nn2llm.core.errors import CheckpointError, ConfigError
 from nn2llm.recipe.config import ChatGPTConfig
 from nn2llm.recipe.presets import build_preset
 from nn2llm.recipe.recipe import RecipeResult, run_recipe
@@ -23,17 +23,24 @@ class Fake:
     """What `run_recipe` was called with."""
 
     calls: list[tuple[ChatGPTConfig, Path, str]] = dataclasses.field(default_factory=list)
+    studies: list[bool] = dataclasses.field(default_factory=list)
     stopped: str | None = None
 
-    def run(self, config: ChatGPTConfig, out: Path, *, last_stage: str, console: Console) -> RecipeResult:
+    def run(
+        self, config: ChatGPTConfig, out: Path, *, last_stage: str, study: bool, console: Console
+    ) -> RecipeResult:
         self.calls.append((config, out, last_stage))
+        self.studies.append(study)
         save_config(config, out / "config.json")
-        report = None
+        report = pages = None
         if self.stopped is None and last_stage == "report":
             report = (out / "report.html", out / "report.md")
             report[0].write_text("")
+            if study:
+                pages = (out / "study.html", out / "study.md")
+                pages[0].write_text("")
         table = StageTable({"base": "reads"}, console)
-        return RecipeResult(out=out, stopped=self.stopped, report=report, table=table)
+        return RecipeResult(out=out, stopped=self.stopped, report=report, table=table, study=pages)
 
 
 @pytest.fixture
@@ -87,6 +94,35 @@ def test_one_stage_at_a_time(fake: Fake, capsys: Any) -> None:
     assert "Go on with: nn2llm chatgpt --out" in capsys.readouterr().out
     with pytest.raises(ConfigError, match=r"no stage 'rl'\. Choose from: base, sft, preferences"):
         chatgpt.main(["--stage", "rl"])
+
+
+def test_a_study_goes_on_with_the_newest_recipe_that_has_none(fake: Fake, capsys: Any) -> None:
+    (leave_unfinished(1) / "report.html").write_text("")
+    fake.stopped = "ppo_free"
+    assert chatgpt.main(["--preset", "smoke", "--study"]) == 130
+    assert (fake.calls[-1][1], fake.studies) == (Path("runs/chatgpt-1"), [True])
+    text = capsys.readouterr().out.replace("\\", "/")
+    assert text.endswith(
+        "Stopped in ppo_free; everything is saved. Go on with: nn2llm chatgpt --out runs/chatgpt-1 --study\n"
+    )
+    fake.stopped = None
+    assert chatgpt.main(["--preset", "smoke", "--study"]) == 0
+    assert fake.calls[-1][1] == Path("runs/chatgpt-1")
+    text = capsys.readouterr().out.replace("\\", "/")
+    assert "The study: runs/chatgpt-1/study.html (in short: runs/chatgpt-1/study.md)." in text
+    assert chatgpt.main(["--preset", "smoke", "--study"]) == 0  # that one has its study
+    assert fake.calls[-1][1] == Path("runs/chatgpt-2")
+
+
+def test_the_stages_of_a_study_need_the_flag(fake: Fake) -> None:
+    assert chatgpt.main(["--preset", "smoke", "--study", "--stage", "best_of_n"]) == 0
+    assert fake.calls[-1][2] == "best_of_n"
+    with pytest.raises(ConfigError, match=r"no stage 'best_of_n'.*With --study there are more"):
+        chatgpt.main(["--preset", "smoke", "--stage", "best_of_n"])
+    with pytest.raises(
+        ConfigError, match=r"no stage 'ppo_free_7'.*ppo_free, ppo_free_50, .*best_of_n, study"
+    ):
+        chatgpt.main(["--preset", "smoke", "--study", "--stage", "ppo_free_7"])
 
 
 def leave_unfinished(number: int, **changes: Any) -> Path:
@@ -147,13 +183,49 @@ def test_on_a_terminal_it_asks_who_moves_in_and_opens_the_chat(
 def test_what_cannot_work_is_one_sentence(
     fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ConfigError, match=r"unknown preset 'gpu'\. There are: smoke, laptop"):
-        chatgpt.main(["--preset", "gpu"])
+    with pytest.raises(ConfigError, match=r"unknown preset 'huge'\. There are: smoke, laptop"):
+        chatgpt.main(["--preset", "huge"])
     with pytest.raises(ConfigError, match=r"--sft\.seed is set by the recipe for all stages\. Use --seed"):
         chatgpt.main(["--sft.seed", "3"])
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ConfigError, match="Start it without torchrun"):
         chatgpt.main(["--preset", "smoke"])
+
+
+def test_real_text_means_no_village(fake: Fake, terminal: list[Any]) -> None:
+    # nobody is asked who moves in
+    argv = ["--preset", "smoke", "--corpus", "text.txt", "--sft-data", "a.json", "b.json"]
+    assert chatgpt.main([*argv, "--preferences", "c.jsonl", "--no-talk"]) == 0
+    config = fake.calls[0][0]
+    assert (config.world, config.given.corpus) == ("none", "text.txt")
+    assert (config.given.sft_data, config.given.preferences) == (("a.json", "b.json"), ("c.jsonl",))
+    # the folder's own settings are found again
+    assert chatgpt.main(["--out", "runs/chatgpt-1", "--no-talk"]) == 0
+    assert fake.calls[1][0] == config
+
+
+def test_what_is_given_must_go_together(fake: Fake) -> None:
+    real = ["--preset", "smoke", "--corpus", "text.txt", "--sft-data", "a.json"]
+    for argv, message in [
+        ([*real, "--world", "microworld"], "--world microworld and --corpus text.txt exclude each other"),
+        (["--preset", "gpu"], "there must be a text or a model: give --corpus TEXT"),
+        (real[:4], "give --sft-data FILE"),
+        (["--sft-data", "a.json"], "--sft-data is for models that have read real text"),
+        (["--ifeval", "a.jsonl"], "--ifeval asks about the real world"),
+        ([*real, "--name", "Ada", "--trade", "baker"], "--name and --trade are for a micro-world"),
+        ([*real, "--study"], "--study measures against the gold score"),
+        ([*real, "--stage", "ppo"], r"no stage 'ppo'\. Choose from: base, sft, evaluation, report"),
+        ([*real, "--val-fraction", "0"], "val_fraction must be above 0 and below 1, got 0"),
+        (
+            ["--world", "none", "--corpus", "microworld:people=15", "--sft-data", "a.json"],
+            "is a micro-world. Give it as --world",
+        ),
+    ]:
+        with pytest.raises(ConfigError, match=message):
+            chatgpt.main(argv)
+    with pytest.raises(CheckpointError, match="is neither a HuggingFace folder"):
+        chatgpt.main(["--base", "nowhere", "--sft-data", "a.json"])
+    assert fake.calls == []
 
 
 def test_a_single_run_is_not_taken_for_a_recipe(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from nn2llm.recipe.config import (
     EvaluationConfig,
     PreferencesConfig,
 )
+from nn2llm.recipe.study_config import StudyConfig
 from nn2llm.train.dpo_config import DPOConfig
 from nn2llm.train.ppo_config import PPOConfig
 from nn2llm.train.pretrain_config import PretrainConfig
@@ -58,6 +59,18 @@ def micro() -> ChatGPTConfig:
         checks=CheckConfig(num_prompts=8, num_questions=8, max_new_tokens=16),
         evaluation=EvaluationConfig(
             num_prompts=12, num_questions=8, num_probe_items=4, max_new_tokens=16, batch_size=12
+        ),
+        study=StudyConfig(
+            grpo_steps=4,
+            grpo_num_prompts=4,
+            grpo_group_size=2,
+            free_steps=4,
+            label_counts=(8,),
+            layer_counts=(1,),
+            size_num_prompts=8,
+            constitutional_num_prompts=0,  # its replies are all cut
+            num_prompts=6,
+            num_replies=4,
         ),
     )
 

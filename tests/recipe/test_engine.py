@@ -14,6 +14,7 @@ from nn2llm.core.errors import ConfigError, DataError
 from nn2llm.recipe.engine import Stage, StageOutcome, StageRecord, compute_keys, load_record, run_stages
 from nn2llm.recipe.keys import compute_key, hash_programs, list_settings
 from nn2llm.recipe.lock import hold_folder, is_held
+from nn2llm.train.interrupts import Interrupts
 from nn2llm.train.session import MachineConfig
 
 
@@ -179,6 +180,19 @@ def test_a_trainer_that_reports_a_signal_leaves_its_stage_unfinished_and_its_tim
     assert record is not None
     assert record.seconds == 1000.0  # the trainer counts what a killed session took
     assert viewer.events == ["began base", "resumed base", "ended base"]
+
+
+def test_a_signal_in_the_last_step_of_a_stage_stops_before_the_next(tmp_path: Path) -> None:
+    def press(moment: str) -> None:
+        if moment == "base 2":
+            with Interrupts():  # as a trainer that has no further step to stop
+                signal.raise_signal(signal.SIGTERM)
+
+    viewer = Viewer()
+    assert run_stages(make_stages(before=press), tmp_path, viewer) == "sft"
+    assert viewer.events == ["began base", "ended base"]
+    assert run_stages(make_stages(), tmp_path, viewer) is None
+    assert viewer.events[2:5] == ["found base", "began sft", "ended sft"]
 
 
 def test_an_error_leaves_the_stages_before_it_done(tmp_path: Path) -> None:

@@ -21,6 +21,9 @@ STAGES = {
     "sft": "fine-tuned on demonstrations of good replies",
     "ppo": "aligned by PPO: it tries to please the reward model",
     "dpo": "aligned by DPO: it learned from pairs of replies, the better and the worse",
+    "grpo": "aligned by GRPO: it tries to do better than its other replies to the same prompt",
+    "constitutional": "aligned by written principles: its replies were revised and compared by them",
+    "ppo_free": "PPO without its KL term: it pleases the reward model at any price",
 }
 """Stages that write, in the order of training, and what each is."""
 

@@ -20,7 +20,8 @@ from nn2llm.microworld import parse_world_spec
 from nn2llm.recipe.config import ChatGPTConfig, refuse_foreign_settings
 from nn2llm.recipe.lock import is_held
 from nn2llm.recipe.presets import PRESETS, build_preset
-from nn2llm.recipe.recipe import CONFIG_FILE, REPORT, STAGES, RecipeResult, run_recipe
+from nn2llm.recipe.recipe import CONFIG_FILE, REPORT, STUDY, RecipeResult, list_stages, run_recipe
+from nn2llm.recipe.sources import settle_world
 
 __all__ = ["ChatGPTCommand", "main"]
 
@@ -41,6 +42,9 @@ class ChatGPTCommand:
     """Folder. Default: the newest unfinished runs/chatgpt-N with these settings, or a new one."""
     stage: Annotated[str, arg(metavar="NAME")] = REPORT
     """Only up to and including this stage: base, sft, preferences, reward, ppo, dpo, evaluation, report."""
+    study: bool = False
+    """Then go on with the study: GRPO, best-of-n, PPO without its KL term, and reward models that are trusted
+    too far, with pages of their own. A finished recipe is only added to."""
     talk: bool = True
     """Open the chat in the end, where there is a terminal."""
 
@@ -61,30 +65,34 @@ def main(argv: list[str]) -> int:
         args=argv,
     )
     config = _settle_flags(command)
+    if given.world is None:
+        config = settle_world(config)
     refuse_foreign_settings(config, base)
-    if command.stage not in STAGES:
-        raise ConfigError(f"There is no stage {command.stage!r}. Choose from: {', '.join(STAGES)}.")
+    stages = list_stages(config, study=command.study)
+    if command.stage not in stages:
+        hint = "" if command.study else " With --study there are more."
+        raise ConfigError(f"There is no stage {command.stage!r}. Choose from: {', '.join(stages)}.{hint}")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("The recipe runs in one process. Start it without torchrun.")
     console = Console(highlight=False)
     has_terminal = console.is_terminal and sys.stdin.isatty()
     out = command.out
     if out is None:
-        out, config = _find_folder(config, takes_any=given.preset is None and config == base)
+        takes_any = given.preset is None and config == base
+        out, config = _find_folder(config, takes_any=takes_any, study=command.study)
     is_new = not (out / CONFIG_FILE).exists()
-    if is_new and has_terminal and config.build_world_config().name is None:
+    if is_new and has_terminal and config.has_world and config.build_world_config().name is None:
         world = ask_who_moves_in(parse_world_spec(config.world), console)
         config = dataclasses.replace(config, name=world.name, trade=world.trade)
     console.print(f"{'Into' if is_new else 'Going on in'} {out}.\n", markup=False, soft_wrap=True)
-    result = run_recipe(config, out, last_stage=command.stage, console=console)
+    result = run_recipe(config, out, last_stage=command.stage, study=command.study, console=console)
+    go_on = f"Go on with: nn2llm chatgpt --out {out}{' --study' if command.study else ''}"
     if result.stopped is not None:
         console.print(
-            f"\nStopped in {result.stopped}; everything is saved. Go on with: nn2llm chatgpt --out {out}",
-            markup=False,
-            soft_wrap=True,
+            f"\nStopped in {result.stopped}; everything is saved. {go_on}", markup=False, soft_wrap=True
         )
         return 130
-    _report(result, console)
+    _report(result, go_on, console)
     if command.talk and has_terminal:
         from nn2llm.cli.chat import open_chat
 
@@ -105,14 +113,15 @@ def _describe() -> str:
 
 
 def _read_base_flags(argv: list[str]) -> argparse.Namespace:
-    """--preset and --out, on which the other flags' defaults depend."""
+    """--preset and --out, on which the other flags' defaults depend, and whether a world is named."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--preset")
+    parser.add_argument("--world")
     parser.add_argument("--out", type=Path)
     try:
         return parser.parse_known_args(argv)[0]
     except argparse.ArgumentError:  # tyro, which sees the whole line, says what is wrong
-        return argparse.Namespace(preset=None, out=None)
+        return argparse.Namespace(preset=None, world=None, out=None)
 
 
 def _choose_base(preset: str | None, out: Path | None) -> ChatGPTConfig:
@@ -142,16 +151,17 @@ def _settle_flags(command: ChatGPTCommand) -> ChatGPTConfig:
     return config
 
 
-def _find_folder(config: ChatGPTConfig, *, takes_any: bool) -> tuple[Path, ChatGPTConfig]:
+def _find_folder(config: ChatGPTConfig, *, takes_any: bool, study: bool) -> tuple[Path, ChatGPTConfig]:
     """The newest unfinished recipe that fits, with its own config; or a new folder.
 
-    Without flags any recipe fits; else one with the same settings. Who moved in there may be anybody, where
-    the flags do not say.
+    With `study` one is unfinished as long as its study is. Without flags any recipe fits; else one with the
+    same settings. Who moved in there may be anybody, where the flags do not say.
     """
+    last_page = f"{STUDY if study else REPORT}.html"
     following = new_run_path(_NAME)
     for number in range(int(following.name.rpartition("-")[2]) - 1, 0, -1):
         path = runs_root() / f"{_NAME}-{number}"
-        if not (path / CONFIG_FILE).exists() or (path / "report.html").exists() or is_held(path):
+        if not (path / CONFIG_FILE).exists() or (path / last_page).exists() or is_held(path):
             continue
         try:
             stored = load_config(ChatGPTConfig, path / CONFIG_FILE)
@@ -168,15 +178,16 @@ def _find_folder(config: ChatGPTConfig, *, takes_any: bool) -> tuple[Path, ChatG
     return following, config
 
 
-def _report(result: RecipeResult, console: Console) -> None:
+def _report(result: RecipeResult, go_on: str, console: Console) -> None:
     if not console.is_terminal:  # there the live table stands
         console.print(result.table.build(console.width))
     if result.report is None:
-        console.print(f"\nGo on with: nn2llm chatgpt --out {result.out}", markup=False, soft_wrap=True)
+        console.print(f"\n{go_on}", markup=False, soft_wrap=True)
         return
     page, short = result.report
+    study = "The study: {} (in short: {}).\n".format(*result.study) if result.study else ""
     console.print(
-        f"\nThe report: {page} (in short: {short}).\nTalk to it: nn2llm chat {result.out}\n",
+        f"\nThe report: {page} (in short: {short}).\n{study}Talk to it: nn2llm chat {result.out}\n",
         markup=False,
         soft_wrap=True,
     )

@@ -50,13 +50,20 @@ COLOURS: dict[str, str] = {
             "proxy",
             "utility",
             "gold",
+            "grpo",
+            "free",
+            "best",
+            "constitutional",
         ),
         start=1,
     )
 }
 """Name of a CSS variable → the placeholder to draw with."""
 
-MARKERS = {"base": "s", "sft": "o", "ppo": "D", "dpo": "^"}
+MARKERS = {
+    "base": "s", "sft": "o", "ppo": "D", "dpo": "^", "grpo": "v", "free": "X", "best": "P",
+    "constitutional": "h",
+}  # fmt: skip
 """Stages differ by shape too, for those who do not see the colours."""
 
 _STYLE = {

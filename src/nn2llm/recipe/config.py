@@ -18,6 +18,8 @@ from nn2llm.core.errors import ConfigError
 from nn2llm.microworld import WorldConfig, format_world_spec, parse_world_spec
 from nn2llm.microworld.demonstrations import DemonstrationConfig
 from nn2llm.microworld.labellers import LabellerConfig
+from nn2llm.recipe.given_config import GivenConfig
+from nn2llm.recipe.study_config import StudyConfig
 from nn2llm.train.dpo_config import DPOConfig
 from nn2llm.train.ppo_config import PPOConfig
 from nn2llm.train.pretrain_config import MAX_SEED, PretrainConfig
@@ -26,6 +28,7 @@ from nn2llm.train.session import MachineConfig
 from nn2llm.train.sft_config import SFTConfig
 
 __all__ = [
+    "NO_WORLD",
     "ChatGPTConfig",
     "CheckConfig",
     "DemonstrationsConfig",
@@ -33,6 +36,10 @@ __all__ = [
     "PreferencesConfig",
     "refuse_foreign_settings",
 ]
+
+
+NO_WORLD = "none"
+"""`world` where text, conversations and preferences are given."""
 
 
 def _check_counts(config: object, *names: str) -> None:
@@ -147,7 +154,10 @@ class ChatGPTConfig:
     """The whole recipe, from raw text to an aligned chat model."""
 
     world: Annotated[str, arg(metavar="SPEC")] = "microworld:people=16,megabytes=9"
-    """The micro-world that the models know, such as microworld:seed=1,people=20,megabytes=10."""
+    """The micro-world that the models know, such as microworld:seed=1,people=20,megabytes=10. none: real
+    data, and no gold score."""
+    given: Annotated[GivenConfig, arg(name="")] = field(default_factory=GivenConfig)
+    """What is not made here."""
     name: Annotated[str | None, arg(metavar="NAME")] = None
     """Your name: you move into that village. Asked for on a terminal."""
     trade: Annotated[str | None, arg(metavar="TRADE")] = None
@@ -181,6 +191,8 @@ class ChatGPTConfig:
     """After stages sft, ppo and dpo."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     """Stage evaluation: all models on tasks that none has seen."""
+    study: StudyConfig = field(default_factory=StudyConfig)
+    """What --study adds."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed <= MAX_SEED:
@@ -190,7 +202,8 @@ class ChatGPTConfig:
             raise ConfigError(
                 f"control_epochs must be positive, got {self.control_epochs}. Typical: 0.5 to 1."
             )
-        context = self.pretrain.model.max_seq_len
+        # a given base has a context of its own (sources.py looks)
+        context = math.inf if self.given.base is not None else self.pretrain.model.max_seq_len
         for name in ("preferences", "ppo", "checks", "evaluation"):
             length = getattr(self, name).max_new_tokens
             if length >= context:
@@ -199,7 +212,18 @@ class ChatGPTConfig:
                     f"{context} tokens. Set --{name}.max-new-tokens {context // 2} or a larger "
                     "--pretrain.model.max-seq-len."
                 )
-        self.build_world_config()
+        if self.has_world:
+            self.build_world_config()
+
+    @property
+    def has_world(self) -> bool:
+        """Whether there is a micro-world, which knows the truth."""
+        return self.world != NO_WORLD
+
+    @property
+    def is_judged_by_world(self) -> bool:
+        """Whether everything that is measured comes from the micro-world, its labeller included."""
+        return self.has_world and not self.given.preferences
 
     def build_world_config(self) -> WorldConfig:
         """The world, with the learner in it.
@@ -215,6 +239,8 @@ class ChatGPTConfig:
     @property
     def world_spec(self) -> str:
         """The name of that world as a corpus."""
+        if not self.has_world:
+            return NO_WORLD
         return format_world_spec(self.build_world_config())
 
     def derive_seed(self, purpose: str) -> int:
@@ -228,7 +254,7 @@ class ChatGPTConfig:
         """Of stage base."""
         return dataclasses.replace(
             self.pretrain,
-            corpus=self.world_spec,
+            corpus=self.given.corpus or self.world_spec,
             seed=self.derive_seed("base"),
             device=self.machine.device,
             precision=self.machine.precision,
@@ -240,7 +266,7 @@ class ChatGPTConfig:
         return dataclasses.replace(
             self.sft,
             init_from=str(out.absolute() / "base"),
-            replay=self.world_spec,
+            replay=self.world_spec if self.has_world else None,
             seed=self.derive_seed("sft"),
             machine=self.machine,
         )
@@ -282,7 +308,7 @@ class ChatGPTConfig:
 
 
 _DECIDED_HERE = {
-    "corpus": "--world",
+    "corpus": "--world, or --corpus for real text",
     "device": "--machine.device",
     "precision": "--machine.precision",
     "num_threads": "--machine.num-threads",
@@ -307,4 +333,6 @@ def refuse_foreign_settings(given: ChatGPTConfig, base: ChatGPTConfig) -> None:
         if last in _DECIDED_HERE and path in ([last], ["machine", last]):
             raise ConfigError(f"{flag} is set by the recipe for all stages. Use {_DECIDED_HERE[last]}.")
         if path == [last] and last in _DATA:
+            if stage in ("reward", "dpo"):
+                flag = flag.replace("data", "preferences")  # as these stages name it (train/pair_config.py)
             raise ConfigError(f"{flag} is set by the recipe: stages stand on each other. Leave it out.")

@@ -6,13 +6,16 @@ third of that. Written tokens are counted as if each were computed once, which t
 padding, norms, activations, the optimizer, and the evaluations during training.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from nn2llm.models.accounting import compute_flops_per_token
 from nn2llm.models.gpt_config import GPTConfig
 from nn2llm.models.reward_model import RewardModel
+from nn2llm.recipe.engine import StageOutcome
+from nn2llm.train.stage_result import StageResult
 
-__all__ = ["Ledger"]
+__all__ = ["Ledger", "conclude"]
 
 
 @dataclass(slots=True)
@@ -50,6 +53,24 @@ class Ledger:
         """Tokens forward alone: read, scored or written."""
         self.forward_tokens += num_tokens
         self.flops += num_tokens * _compute_flops(config, has_head) / 3
+
+
+def conclude(
+    headline: str,
+    ledger: Ledger,
+    metrics: Mapping[str, float],
+    *,
+    result: StageResult | None = None,
+    training_s: float = 0.0,
+) -> StageOutcome:
+    """What a stage came to, with its cost."""
+    return StageOutcome(
+        headline=headline,
+        tokens=ledger.tokens + ledger.forward_tokens,
+        flops=ledger.flops,
+        metrics={**metrics, "trained_tokens": ledger.tokens, "forward_tokens": ledger.forward_tokens},
+        training_s=training_s if result is None else result.training_s,
+    )
 
 
 def _checking_config(model: RewardModel) -> GPTConfig:

@@ -15,7 +15,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from typing import Any, Protocol
 from nn2llm.core.errors import ConfigError, DataError
 from nn2llm.core.files import read_json, replace_folder, storage_errors, write_json_atomic
 from nn2llm.recipe.keys import compute_key
+from nn2llm.train.interrupts import count_noted_signals
 
 __all__ = [
     "REPLACED",
@@ -148,20 +149,28 @@ def is_done(stage: Stage, stages: Sequence[Stage], out: Path) -> bool:
     return record is not None and record.key == compute_keys(stages)[stage.name]
 
 
-def run_stages(stages: Sequence[Stage], out: Path, viewer: StageViewer) -> str | None:
+def run_stages(
+    stages: Sequence[Stage], out: Path, viewer: StageViewer, *, only: Collection[str] | None = None
+) -> str | None:
     """Make every stage that is not done, in order; returns the name of the one that a signal stopped.
+
+    With `only` those of these names; what they stand on must be done.
 
     Raises:
         Nn2llmError: as the stages do; those before stay done.
         StorageError: if a folder cannot be written.
     """
     keys = compute_keys(stages)
+    stages = [stage for stage in stages if only is None or stage.name in only]
     _replace_changed(stages, keys, out, viewer)
+    num_noted = count_noted_signals()
     for stage in stages:
         record = load_record(out / stage.name)
         if record is not None and record.key == keys[stage.name]:
             viewer.find(stage.name, record)
             continue
+        if count_noted_signals() > num_noted:  # one that came in the last step of the stage before
+            return stage.name
         try:
             with _terminated_as_interrupted():
                 make = _make_by_training if stage.trains else _make_whole

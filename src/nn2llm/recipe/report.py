@@ -21,8 +21,10 @@ from nn2llm.recipe.report_markdown import build_markdown
 __all__ = ["strip_timings", "write_report"]
 
 
-def write_report(out: Path) -> tuple[Path, Path]:
+def write_report(out: Path, *, has_study: bool = False) -> tuple[Path, Path]:
     """Write the report of a recipe, finished or not; returns the paths of report.html and report.md.
+
+    With `has_study` both name study.html, which study_report.py writes.
 
     Raises:
         DataError: if no stage has ended, or a file is damaged.
@@ -30,7 +32,9 @@ def write_report(out: Path) -> tuple[Path, Path]:
     """
     report, timings = read_report(out)
     page, text = out / "report.html", out / "report.md"
-    contents = {page: build_html(report, timings), text: build_markdown(report, timings)}
+    contents = {page: build_html(report, timings, has_study=has_study), text: build_markdown(report, timings)}
+    if has_study:
+        contents[text] += "\nThe study of other methods and of over-optimisation: study.html, study.md.\n"
     write_json_atomic(out / "report.json", report.to_dict())
     for path, content in contents.items():
         write_bytes_atomic(path, content.encode())

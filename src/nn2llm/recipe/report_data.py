@@ -20,6 +20,7 @@ from nn2llm.evals.win_rates import (
     compute_mean_score,
     compute_means_by_group,
 )
+from nn2llm.recipe.given_data import is_given, read_given
 from nn2llm.recipe.report_figures import (
     GROUPS,
     POLICIES,
@@ -38,7 +39,7 @@ from nn2llm.recipe.report_figures import (
     StageFigures,
     Timings,
 )
-from nn2llm.recipe.report_series import read_course, read_records, read_series
+from nn2llm.recipe.report_series import Series, read_course, read_records, read_series
 
 __all__ = ["read_report"]
 
@@ -73,7 +74,8 @@ def read_report(out: Path) -> tuple[Report, Timings]:
             f"Run `nn2llm chatgpt --out {out}` first."
         )
     try:
-        return _read(out, finished)
+        config = read_json(out / "config.json") if (out / "config.json").is_file() else {}
+        return _read_given(out, config, finished) if is_given(config) else _read(out, finished)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise DataError(
@@ -83,11 +85,7 @@ def read_report(out: Path) -> tuple[Report, Timings]:
 
 
 def _read(out: Path, finished: dict[str, Any]) -> tuple[Report, Timings]:
-    summary: dict[str, Any] = {}
-    lines: list[dict[str, Any]] = []
-    if "evaluation" in finished:
-        summary = read_json(out / "evaluation" / "summary.json")
-        lines = read_records(out / "evaluation" / "replies.jsonl")
+    summary, lines = _read_evaluation(out, finished)
     policies = [policy for policy in POLICIES if lines and policy in lines[0]["replies"]]
     scores = {policy: [line["replies"][policy]["gold"] for line in lines] for policy in policies}
     groups = [line["group"] for line in lines]
@@ -104,10 +102,7 @@ def _read(out: Path, finished: dict[str, Any]) -> tuple[Report, Timings]:
     floor = summary.get("floor") or finished.get("base", {}).get("metrics", {})
     report = Report(
         settings=_read_settings(out / "config.json"),
-        stages={
-            stage: StageFigures(float(values["tokens"]), float(values["flops"]), str(values["headline"]))
-            for stage, values in finished.items()
-        },
+        stages=_read_stages(finished),
         missing=tuple(stage for stage in STAGES if stage not in finished),
         num_prompts=len(lines),
         temperature=summary.get("temperature"),
@@ -116,11 +111,7 @@ def _read(out: Path, finished: dict[str, Any]) -> tuple[Report, Timings]:
             Probe(probe["name"], probe["kind"], _read_score(probe), probe["chance"])
             for probe in summary.get("probes", ())
         ),
-        held_out_questions={
-            policy: _read_score(figures)
-            for policy, figures in summary.get("held_out_questions", {}).items()
-            if policy in POLICIES
-        },
+        held_out_questions=_read_questions(summary),
         groups={group: groups.count(group) for group in _in_order(groups)},
         gold_by_group={
             policy: {"all": behaviour[policy].gold} | _by_name(compute_means_by_group(values, groups))
@@ -139,17 +130,98 @@ def _read(out: Path, finished: dict[str, Any]) -> tuple[Report, Timings]:
         reward=_read_reward(reward) if reward else None,
         reward_control=_read_reward(control) if control else None,
         ppo=read_course(out / "ppo" / "metrics.jsonl"),
-        curves={
-            stage: series
-            for stage in ("base", "sft", "reward", "reward_control", "dpo")
-            if (series := read_series(out / stage / "metrics.jsonl"))
-        },
+        curves=_read_curves(out, ("base", "sft", "reward", "reward_control", "dpo")),
         samples=tuple(_choose_samples(lines, sample_policy, sample_before)) if sample_policy else (),
         sample_policy=sample_policy,
         sample_before=sample_before,
     )
-    seconds = {stage: float(values["seconds"]) for stage, values in finished.items()}
-    return report, Timings(out.as_posix(), seconds)
+    return report, _read_timings(out, finished)
+
+
+def _read_evaluation(out: Path, finished: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """summary.json and replies.jsonl; empty until the stage is done."""
+    if "evaluation" not in finished:
+        return {}, []
+    folder = out / "evaluation"
+    return read_json(folder / "summary.json"), read_records(folder / "replies.jsonl")
+
+
+def _read_stages(finished: dict[str, Any]) -> dict[str, StageFigures]:
+    return {
+        stage: StageFigures(float(values["tokens"]), float(values["flops"]), str(values["headline"]))
+        for stage, values in finished.items()
+    }
+
+
+def _read_questions(summary: dict[str, Any]) -> dict[str, Score]:
+    return {
+        policy: _read_score(figures)
+        for policy, figures in summary.get("held_out_questions", {}).items()
+        if policy in POLICIES
+    }
+
+
+def _read_curves(out: Path, stages: Sequence[str]) -> dict[str, dict[str, Series]]:
+    return {stage: series for stage in stages if (series := read_series(out / stage / "metrics.jsonl"))}
+
+
+def _read_timings(out: Path, finished: dict[str, Any]) -> Timings:
+    return Timings(out.as_posix(), {stage: float(values["seconds"]) for stage, values in finished.items()})
+
+
+def _read_given(out: Path, config: dict[str, Any], finished: dict[str, Any]) -> tuple[Report, Timings]:
+    """Of a recipe on given data; gold scores where a micro-world knows them."""
+    summary, lines = _read_evaluation(out, finished)
+    given = read_given(config, finished, summary, lines)
+    finished = {stage: finished[stage] for stage in given.stages if stage in finished}
+    scores = {
+        policy: [line["replies"][policy]["gold"] for line in lines]
+        for policy in given.policies
+        if given.has_world
+    }
+    groups, kinds = ([line[name] for line in lines] if scores else [] for name in ("group", "kind"))
+    aligned = [policy for policy in ("ppo", "dpo") if policy in scores and "sft" in scores]
+    reward = summary.get("reward") or _read_judgement(out, finished)
+    report = Report(
+        settings=_read_settings(out / "config.json"),
+        stages=_read_stages(finished),
+        missing=tuple(stage for stage in given.stages if stage not in finished),
+        num_prompts=len(lines),
+        temperature=summary.get("temperature"),
+        base=_read_base(finished.get("base", {}).get("metrics", {})),
+        probes=(),
+        held_out_questions=_read_questions(summary),
+        groups={group: groups.count(group) for group in _in_order(groups)},
+        gold_by_group={
+            policy: {"all": compute_mean_score(values)} | _by_name(compute_means_by_group(values, groups))
+            for policy, values in scores.items()
+        },
+        gold_by_kind={
+            policy: _by_name(compute_means_by_group(values, kinds)) for policy, values in scores.items()
+        },
+        gains_by_group={policy: _compare_groups(scores, policy, groups) for policy in aligned},
+        behaviour={},
+        bias_gains={},
+        comparisons=tuple(compare_all_pairs(scores)) if scores and len(lines) > 1 else (),
+        reward=_read_reward(reward) if reward else None,
+        reward_control=None,
+        ppo=read_course(out / "ppo" / "metrics.jsonl") if "ppo" in given.stages else None,
+        curves=_read_curves(
+            out, [stage for stage in ("base", "sft", "reward", "dpo") if stage in given.stages]
+        ),
+        samples=(),
+        sample_policy=None,
+        sample_before=None,
+        given=given,
+    )
+    return report, _read_timings(out, finished)
+
+
+def _read_judgement(out: Path, finished: dict[str, Any]) -> dict[str, Any] | None:
+    """What stage reward wrote of itself, until the evaluation has it."""
+    judgement = read_json(out / "reward" / "judgement.json") if "reward" in finished else None
+    assert judgement is None or isinstance(judgement, dict)
+    return judgement
 
 
 def _read_settings(path: Path) -> dict[str, Any]:

@@ -11,7 +11,9 @@ from typing import Any
 
 from nn2llm.evals.intervals import Interval
 from nn2llm.evals.win_rates import Comparison
+from nn2llm.recipe.given_figures import GivenFigures
 from nn2llm.recipe.report_series import Course, Series
+from nn2llm.recipe.score import Score
 
 __all__ = [
     "GROUPS",
@@ -36,16 +38,6 @@ POLICIES = ("base", "sft", "ppo", "dpo")
 """The stages that write replies, in the order of every table and chart."""
 GROUPS = ("instructions", "answers", "honesty", "harmlessness", "candour", "small talk")
 """Groups of tasks in the order of every table and chart; others follow."""
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """A share with its 95% interval."""
-
-    estimate: float
-    low: float
-    high: float
-    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +209,8 @@ class Report:
     """The stage whose gold score chose the samples, …"""
     sample_before: str | None
     """… and the one that its gain was measured against."""
+    given: GivenFigures | None = None
+    """What there is of a recipe on given data; None where all is the micro-world's."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from nn2llm.core.progress import format_count, format_duration
 from nn2llm.evals.intervals import Interval
+from nn2llm.recipe.given_markdown import list_given_samples, list_given_tables
+from nn2llm.recipe.given_words import describe_given_measurement, summarise_given
 from nn2llm.recipe.report_figures import Report, Timings
 from nn2llm.recipe.report_words import (
     POLICY_NAMES,
@@ -30,6 +32,8 @@ __all__ = ["build_markdown"]
 def build_markdown(report: Report, timings: Timings) -> str:
     """The whole file."""
     title = "A chat model's report card" if "evaluation" in report.stages else "A chat model in the making"
+    if report.given is not None:
+        return _build_given(title, report, timings)
     parts = [
         f"# {title}",
         summarise(report),
@@ -45,6 +49,24 @@ def build_markdown(report: Report, timings: Timings) -> str:
         _build_cost(report, timings),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _build_given(title: str, report: Report, timings: Timings) -> str:
+    """Of a recipe on given data."""
+    parts = [f"# {title}", summarise_given(report)]
+    for name, head, rows in list_given_tables(report):
+        parts += [f"## {name}"] if name else []
+        parts.append(_table(head, rows))
+        if name == "Replies":
+            parts += [*_build_scores(report), *_build_wins(report)]
+    samples = list_given_samples(report)
+    parts += ["## The first held-out prompts", *samples] if samples else []
+    parts += ["## How it was measured", *describe_given_measurement(report)]
+    parts += [
+        "Charts and more replies are in report.html; all figures in report.json.",
+        _build_cost(report, timings),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def _build_scores(report: Report) -> list[str]:

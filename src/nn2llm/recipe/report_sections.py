@@ -40,10 +40,11 @@ from nn2llm.recipe.report_words import (
 )
 from nn2llm.recipe.training_sections import build_base, build_dpo, build_ppo, build_reward
 
-__all__ = ["SECTIONS", "Section", "build_cost"]
+__all__ = ["SECTIONS", "Section", "build_cost", "build_scores", "build_wins"]
 
 
-def _build_scores(report: Report) -> Section:
+def build_scores(report: Report) -> Section:
+    """Mean gold score by group of prompts."""
     if not report.gold_by_group:
         body = note(
             "The evaluation has not been made yet: it asks every stage the same held-out prompts. Run the "
@@ -108,7 +109,8 @@ def _has_marks(report: Report) -> bool:
     )
 
 
-def _build_wins(report: Report) -> Section | None:
+def build_wins(report: Report) -> Section | None:
+    """Each stage against each other, prompt by prompt."""
     if not report.comparisons:
         return None
     items = ""
@@ -290,8 +292,8 @@ def _format_power(value: float) -> str:
 
 
 SECTIONS: tuple[Callable[[Report], Section | None], ...] = (
-    _build_scores,
-    _build_wins,
+    build_scores,
+    build_wins,
     _build_distance,
     build_base,
     build_reward,

@@ -18,11 +18,13 @@ __all__ = [
     "SAMPLE_NAMES",
     "STAGE_NAMES",
     "choose_probes",
+    "describe_base",
     "describe_control",
     "describe_course",
     "describe_difference",
     "describe_measurement",
     "describe_missing",
+    "describe_questions",
     "describe_sample_rule",
     "format_gap",
     "format_interval",
@@ -151,7 +153,7 @@ def describe_difference(report: Report, first: str, second: str, *, subject: str
     if pair is None:
         return ""
     subject = subject or POLICY_NAMES[first]
-    before, after = (report.behaviour[name].gold.estimate for name in (second, first))
+    before, after = (report.gold_by_group[name]["all"].estimate for name in (second, first))
     digits = 2 if abs(after - before) >= 0.01 else 3
     levels = f"from {format_number(before, digits)} to {format_number(after, digits)}"
     interval = f"95% interval of the difference {format_gap(pair.difference, digits)}"
@@ -169,8 +171,8 @@ def describe_difference(report: Report, first: str, second: str, *, subject: str
 def summarise(report: Report) -> str:
     """The report in one paragraph."""
     sentences = [
-        _describe_base(report),
-        _describe_questions(report),
+        describe_base(report),
+        describe_questions(report),
         describe_difference(report, "sft", "base", subject="Fine-tuning on demonstrations (SFT)"),
         _describe_reward(report),
         describe_difference(report, "ppo", "sft"),
@@ -182,7 +184,8 @@ def summarise(report: Report) -> str:
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _describe_base(report: Report) -> str:
+def describe_base(report: Report) -> str:
+    """How far the base model is above the floor; "" where that was not measured."""
     if report.base is None:
         return ""
     above = report.base.percent_above
@@ -194,7 +197,8 @@ def _describe_base(report: Report) -> str:
     )
 
 
-def _describe_questions(report: Report) -> str:
+def describe_questions(report: Report) -> str:
+    """What SFT answers; "" where there are no such questions."""
     scores = report.held_out_questions
     if "sft" not in scores:
         return ""

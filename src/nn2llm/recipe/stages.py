@@ -19,6 +19,7 @@ from rich.console import Console
 from nn2llm.core.config_io import config_to_dict
 from nn2llm.core.progress import TrainingProgress
 from nn2llm.core.run_folder import RunFolder, read_json_lines
+from nn2llm.data.conversations import Conversation
 from nn2llm.data.corpora import load_corpus
 from nn2llm.data.preferences import PreferencePair, load_preferences
 from nn2llm.evals.floor import compare_with_floor, read_documents
@@ -30,17 +31,18 @@ from nn2llm.microworld.labellers import Labeller
 from nn2llm.microworld.task import Task
 from nn2llm.models.chat_tokens import add_chat_tokens
 from nn2llm.recipe.config import ChatGPTConfig
-from nn2llm.recipe.costs import Ledger
+from nn2llm.recipe.costs import Ledger, conclude
 from nn2llm.recipe.engine import Stage, StageOutcome, load_record
 from nn2llm.recipe.evaluation import Evaluator, answer_questions, summarise_floor
 from nn2llm.recipe.judging import judge_reward_model, write_judgement
 from nn2llm.recipe.keys import list_settings
 from nn2llm.recipe.preferences import list_pair_files, write_preferences
-from nn2llm.recipe.replying import load_writer
+from nn2llm.recipe.replying import Writer, load_writer
 from nn2llm.recipe.task_sets import TaskSets, list_messages
-from nn2llm.tokenizers.chat import ChatFormat
+from nn2llm.tokenizers.chat import ChatFormat, Message
 from nn2llm.train.checkpoint import load_reward_model
 from nn2llm.train.dpo import train_dpo
+from nn2llm.train.policy_run import Observer
 from nn2llm.train.ppo import train_ppo
 from nn2llm.train.pretrain import pretrain
 from nn2llm.train.reward import train_reward_model
@@ -49,7 +51,7 @@ from nn2llm.train.session import choose_machine
 from nn2llm.train.sft import finetune
 from nn2llm.train.stage_result import StageResult
 
-__all__ = ["STAGE_SUMMARIES", "Recipe"]
+__all__ = ["STAGE_SUMMARIES", "Recipe", "count_up", "mean_gold"]
 
 STAGE_SUMMARIES: dict[str, str] = {
     "base": "reads the village's texts, token by token",
@@ -81,6 +83,11 @@ class Recipe:
     def __init__(self, config: ChatGPTConfig, out: Path, console: Console) -> None:
         self.config, self.out, self.console = config, out, console
 
+    @property
+    def summaries(self) -> dict[str, str]:
+        """Name of each stage, in order, and what happens in it."""
+        return dict(STAGE_SUMMARIES)
+
     def build_stages(self) -> list[Stage]:
         """All of them, in order."""
         config, out = self.config, self.out
@@ -90,8 +97,7 @@ class Recipe:
         def stage(
             name: str, run: Callable[[Path], StageOutcome], settings: Mapping[str, Any], **options: Any
         ) -> Stage:
-            summary = STAGE_SUMMARIES[name]
-            return Stage(name=name, summary=summary, run=run, settings=settings, **options)
+            return Stage(name=name, summary=STAGE_SUMMARIES[name], run=run, settings=settings, **options)
 
         return [
             stage(
@@ -159,23 +165,25 @@ class Recipe:
         if result.interrupted:
             return StageOutcome(interrupted=True)
         writer = load_writer(folder, self._choose_device())
+        headline, metrics = self._measure_base(writer)
+        ledger = Ledger()
+        ledger.train(writer.model.config, int(read_json_lines(run.metrics_path)[-1]["tokens"]))
+        return conclude(
+            headline, ledger, metrics | {"val_loss": result.val_loss}, training_s=result.training_s
+        )
+
+    def _measure_base(self, writer: Writer) -> tuple[str, dict[str, float]]:
+        """Headline and figures of a base model: against the floor."""
         texts = list(load_corpus(self.config.world_spec).documents("val"))
         scores = score_documents(writer.model, writer.tokenizer, texts)
         floor = summarise_floor(compare_with_floor(scores, read_documents(self.world, texts))[-1])
-        ledger = Ledger()
-        ledger.train(writer.model.config, int(read_json_lines(run.metrics_path)[-1]["tokens"]))
-        return _conclude(
-            f"{floor['percent_above']:.1f}% above the floor",
-            ledger,
-            floor | {"val_loss": result.val_loss},
-            training_s=result.training_s,
-        )
+        return f"{floor['percent_above']:.1f}% above the floor", floor
 
     def _train_sft(self, folder: Path) -> StageOutcome:
         run = RunFolder(folder)
         if not run.exists:
             self._check_room()
-        train, val = self._sets.build_demonstrations()
+        train, val = self._load_demonstrations()
         result = finetune(
             self.config.resolve_sft(self.out),
             run,
@@ -186,11 +194,19 @@ class Recipe:
         )
         if result.interrupted:
             return StageOutcome(interrupted=True)
-        metrics = self._check(folder)
+        headline, metrics = self._measure_sft(folder, result)
         ledger = Ledger()
         ledger.train(load_writer(folder).model.config, result.num_tokens)
-        headline = f"held-out questions {metrics['questions']:.0%}, gold {metrics['gold']:.2f}"
-        return _conclude(headline, ledger, metrics, result=result)
+        return conclude(headline, ledger, metrics, result=result)
+
+    def _load_demonstrations(self) -> tuple[list[Conversation], list[Conversation]]:
+        """(to learn from, held out)."""
+        return self._sets.build_demonstrations()
+
+    def _measure_sft(self, folder: Path, result: StageResult) -> tuple[str, dict[str, float]]:
+        """Headline and figures of a fine-tuned model."""
+        metrics = self._check(folder)
+        return f"held-out questions {metrics['questions']:.0%}, gold {metrics['gold']:.2f}", metrics
 
     def _check_room(self) -> None:
         """Whether every prompt of the stages to come leaves room for a reply: not said after an hour.
@@ -228,32 +244,28 @@ class Recipe:
             return StageOutcome(interrupted=True)
         ledger, device = Ledger(), self._choose_device()
         ledger.train_reward(load_reward_model(folder)[0], result.num_tokens)
-        judgement = judge_reward_model(folder, pairs, prefix, device=device, ledger=ledger)
+        judgement = self._judge(folder, prefix, device, ledger)
         judgement["num_training_pairs"] = round(len(train_pairs) * min(1.0, config.epochs))
         write_judgement(folder, judgement)
         names = ("accuracy", "expected_accuracy", "best_possible", "gold_agreement")
         metrics = {name: judgement[name] for name in names if judgement[name] is not None}
-        headline = f"{judgement['accuracy']:.1%} of choices, best possible {judgement['best_possible']:.1%}"
-        return _conclude(headline, ledger, metrics, result=result)
+        return conclude(self._describe_judgement(judgement), ledger, metrics, result=result)
+
+    def _judge(self, folder: Path, prefix: str, device: torch.device, ledger: Ledger) -> dict[str, Any]:
+        """All figures of a reward model on held-out pairs."""
+        return judge_reward_model(folder, self.out / "preferences", prefix, device=device, ledger=ledger)
+
+    def _describe_judgement(self, judgement: Mapping[str, Any]) -> str:
+        return f"{judgement['accuracy']:.1%} of choices, best possible {judgement['best_possible']:.1%}"
 
     def _train_ppo(self, folder: Path) -> StageOutcome:
         run = RunFolder(folder)
-        tasks = self._sets.build_for_ppo()
-        labeller = Labeller(self.config.preferences.labeller)
-
-        def observe(indices: Sequence[int], replies: Sequence[str]) -> dict[str, float]:
-            """What PPO does not see: the true quality of its replies, and the labeller's opinion."""
-            asked = [tasks[index] for index in indices]
-            return {
-                "gold": _mean_gold(asked, replies),
-                "utility": float(np.mean([*map(labeller.compute_utility, asked, replies)])),
-            }
-
         config = self.config.resolve_ppo(self.out)
+        prompts, observe = self._list_ppo_prompts()
         result = train_ppo(
             config,
             run,
-            prompts=[list_messages(task) for task in tasks],
+            prompts=prompts,
             observe=observe,
             resume=run.exists,
             console=self.console,
@@ -269,6 +281,21 @@ class Recipe:
             ledger.read(model, rollout_tokens, has_head=has_head)
         ledger.score(load_reward_model(self.out / "reward")[0], rollout_tokens)
         return self._conclude_aligned(folder, ledger, result)
+
+    def _list_ppo_prompts(self) -> tuple[Sequence[Sequence[Message]], Observer | None]:
+        """What PPO replies to, and what is watched that it does not see."""
+        tasks = self._sets.build_for_ppo()
+        labeller = Labeller(self.config.preferences.labeller)
+
+        def observe(indices: Sequence[int], replies: Sequence[str]) -> dict[str, float]:
+            """The true quality of its replies, and the labeller's opinion."""
+            asked = [tasks[index] for index in indices]
+            return {
+                "gold": mean_gold(asked, replies),
+                "utility": float(np.mean([*map(labeller.compute_utility, asked, replies)])),
+            }
+
+        return [list_messages(task) for task in tasks], observe
 
     def _train_dpo(self, folder: Path) -> StageOutcome:
         run, pairs = RunFolder(folder), self.out / "preferences"
@@ -300,7 +327,7 @@ class Recipe:
                 f"gold {before.metrics['gold']:.2f} -> {metrics['gold']:.2f}, held-out questions "
                 f"{before.metrics['questions']:.0%} -> {metrics['questions']:.0%}"
             )
-        return _conclude(headline, ledger, metrics, result=result)
+        return conclude(headline, ledger, metrics, result=result)
 
     def _check(self, folder: Path) -> dict[str, float]:
         """Gold score and right answers on some held-out tasks."""
@@ -317,7 +344,7 @@ class Recipe:
         answers = answer_questions(
             writer, questions, max_new_tokens=checks.max_new_tokens, batch_size=len(questions)
         )
-        gold = _mean_gold(tasks, [reply.text for reply in replies])
+        gold = mean_gold(tasks, [reply.text for reply in replies])
         return {"gold": gold, "questions": answers["accuracy"]}
 
     # --- stages that are written whole ----------------------------------------------------------------------
@@ -335,25 +362,27 @@ class Recipe:
                 train=train,
                 val=val,
                 derive_seed=self.config.derive_seed,
-                progress=_count_up(progress),
+                progress=count_up(progress),
             )
         headline = f"{metrics['train_num_pairs']:,.0f} pairs, {metrics['val_num_pairs']:,.0f} held out"
         if "train_agrees_with_gold" in metrics:
             headline += f", the better reply chosen in {metrics['train_agrees_with_gold']:.0%}"
-        return _conclude(headline, ledger, metrics)
+        return conclude(headline, ledger, metrics)
 
     def _evaluate(self, folder: Path) -> StageOutcome:
         evaluator = Evaluator(self.config, self.out, self.world, self._choose_device())
         with self._show_progress(evaluator.num_steps) as progress:
-            metrics, ledger = evaluator.run(folder, _count_up(progress))
+            metrics, ledger = evaluator.run(folder, count_up(progress))
         golds = ", ".join(f"{name.removesuffix('_gold')} {value:.2f}" for name, value in metrics.items())
-        return _conclude(f"gold: {golds}", ledger, metrics)
+        return conclude(f"gold: {golds}", ledger, metrics)
 
     def _show_progress(self, total: int) -> TrainingProgress:
         return TrainingProgress(total, self.console)
 
 
-def _count_up(progress: TrainingProgress) -> Callable[[int], None]:
+def count_up(progress: TrainingProgress) -> Callable[[int], None]:
+    """What takes how many more are done."""
+
     def count(more: int) -> None:
         progress.update(progress.step + more)
 
@@ -366,22 +395,6 @@ def _load_for_curve(paths: Sequence[Path]) -> list[PreferencePair]:
     return [pair for path in paths for pair in load_preferences(path)[:each]]
 
 
-def _mean_gold(tasks: Sequence[Task], replies: Sequence[str]) -> float:
+def mean_gold(tasks: Sequence[Task], replies: Sequence[str]) -> float:
+    """Of one reply a task."""
     return float(np.mean([gold_score(task, reply).total for task, reply in zip(tasks, replies, strict=True)]))
-
-
-def _conclude(
-    headline: str,
-    ledger: Ledger,
-    metrics: Mapping[str, float],
-    *,
-    result: StageResult | None = None,
-    training_s: float = 0.0,
-) -> StageOutcome:
-    return StageOutcome(
-        headline=headline,
-        tokens=ledger.tokens + ledger.forward_tokens,
-        flops=ledger.flops,
-        metrics={**metrics, "trained_tokens": ledger.tokens, "forward_tokens": ledger.forward_tokens},
-        training_s=training_s if result is None else result.training_s,
-    )

@@ -42,7 +42,7 @@ def draw_reward_accuracy(report: Report) -> Chart | None:
     """Accuracy on held-out pairs as the reward models learn, with the best possible; None without curves."""
     drawn = []
     for stage, name, colour, figures in (
-        ("reward", "biased labeller", "proxy", report.reward),
+        ("reward", _name_reward_model(report.given is None), "proxy", report.reward),
         ("reward_control", "unbiased control", "base", report.reward_control),
     ):
         if curve := _held_out_accuracy(report, stage):
@@ -94,7 +94,7 @@ def draw_reward_accuracy(report: Report) -> Chart | None:
 
 def draw_calibration(reward: RewardFigures, control: RewardFigures | None) -> Chart:
     """How sure a model says it is against how often it is right; on the diagonal it knows what it knows."""
-    models = [("biased labeller", "proxy", "o", reward)]
+    models = [(_name_reward_model(control is not None), "proxy", "o", reward)]
     if control is not None:
         models.append(("unbiased control", "base", "s", control))
 
@@ -201,7 +201,8 @@ def draw_ppo_course(course: Course, *, noise: float | None, wide: bool) -> Chart
         panels.append(("Reward model's score", "logits", [(*names["reward"], here["reward"], 1.0)]))
     levels = [(*names[n], here[n], 1.0) for n in ("utility", "gold") if n in here]
     if levels:
-        panels.append(("Labeller and gold", "mean of the replies", levels))
+        title = "Labeller and gold" if len(levels) > 1 else levels[0][0].capitalize()
+        panels.append((title, "mean of the replies", levels))
     if "kl" in course.series:
         panels.append(("KL from the SFT model", "nats a reply", [("KL", "ppo", course.series["kl"], 1.0)]))
 
@@ -349,6 +350,11 @@ def draw_dpo(curves: Mapping[str, Series], *, wide: bool) -> Chart | None:
         height=270 if wide else 205 * len(panels),
         width=WIDE if wide else NARROW,
     )
+
+
+def _name_reward_model(has_control: bool) -> str:
+    """Whom it learned from, where there is another one beside it."""
+    return "biased labeller" if has_control else "reward model"
 
 
 def _held_out_accuracy(report: Report, stage: str) -> Series | None:
