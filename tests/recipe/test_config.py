@@ -46,6 +46,16 @@ def test_a_preset_survives_its_file(tmp_path: Path, name: str) -> None:
     assert config.evaluation.num_prompts >= (1000 if name == "laptop" else 2)
 
 
+@pytest.mark.parametrize("name", ["smoke", "laptop"])
+def test_a_recipe_that_goes_on_from_its_folder_has_the_keys_that_it_began_with(
+    tmp_path: Path, name: str
+) -> None:
+    preset = build_preset(name)
+    save_config(preset, tmp_path / "config.json")
+    stored = load_config(ChatGPTConfig, tmp_path / "config.json")
+    assert compute_recipe_keys(stored) == compute_recipe_keys(preset)
+
+
 def test_an_unknown_preset_is_named() -> None:
     with pytest.raises(ConfigError, match=r"unknown preset 'smok'\. Did you mean 'smoke'"):
         build_preset("smok")
@@ -71,7 +81,7 @@ def change(path: str, value: Any, config: Any = None) -> Any:
         ("demonstrations.helpers.bluffing", 0.1, "sft"),
         ("preferences.temperature", 0.5, "preferences"),
         ("preferences.labeller.noise", 0.5, "preferences"),
-        ("reward.epochs", 2.0, "reward"),
+        ("reward.epochs", 2.5, "reward"),
         ("control_epochs", 0.25, "reward_control"),
         ("ppo.kl_coef", 0.5, "ppo"),
         ("num_ppo_prompts", 7, "ppo"),

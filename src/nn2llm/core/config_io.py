@@ -20,8 +20,28 @@ Config = TypeVar("Config")
 
 
 def config_to_dict(config: Any) -> dict[str, Any]:
-    """A config as nested dictionaries of JSON values."""
-    return dataclasses.asdict(config)
+    """A config as nested dictionaries of JSON values.
+
+    A whole number in the place of a float becomes one, as it does in `config_from_dict`: configs that are
+    equal give the same JSON, from which recipe/keys.py computes what has to be made anew.
+    """
+    hints = typing.get_type_hints(type(config))
+    return {
+        field.name: _to_json(hints[field.name], getattr(config, field.name))
+        for field in dataclasses.fields(config)
+    }
+
+
+def _to_json(hint: Any, value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return config_to_dict(value)
+    arguments = typing.get_args(hint)
+    if isinstance(value, tuple):
+        return tuple(_to_json(arguments[0] if arguments else None, item) for item in value)
+    takes_float = hint is float or (float in arguments and int not in arguments)
+    if takes_float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value
 
 
 def config_from_dict(cls: type[Config], values: Any, *, where: str) -> Config:
