@@ -7,9 +7,11 @@ documentation, not run here).
 
 import os
 import select
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Protocol, TextIO
 
 __all__ = ["ReadKey", "hold_keys", "read_line_keys"]
@@ -35,11 +37,17 @@ def hold_keys() -> Iterator[ReadKey]:
 
     descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
+    old_handler = signal.signal(signal.SIGTERM, _leave)  # else it would end without a `finally`
     try:
         tty.setcbreak(descriptor)
         yield lambda: _read_terminal_key(descriptor)
     finally:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        signal.signal(signal.SIGTERM, old_handler)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def _read_terminal_key(descriptor: int) -> str | None:
