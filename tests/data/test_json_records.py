@@ -49,7 +49,7 @@ def test_says_where_each_object_stands(tmp_path):
         ("x.jsonl", b"[" * 100_000, ["line 1 is not JSON"]),
         ("x.json", b'{"a": 1}', ["must hold a list of objects, but is an object"]),
         ("x.json", b'[{"a": 1}, 7]', ["entry 2 must be a JSON object, but is a number"]),
-        ("x.json", b'[\n{"a": 1},\n]', ["x.json is not JSON", "at line 3"]),
+        ("x.json", b'[\n{"a": 1},\nx]', ["x.json is not JSON", "at line 3"]),
         ("x.txt", b"", ["x.txt is of no kind that can be read", ".jsonl.gz"]),
     ],
 )
