@@ -1,13 +1,15 @@
 """Pieces of HTML that the report's sections share.
 
-Used by report_sections.py and training_sections.py.
+Used by report_html.py, study_html.py and the modules of their sections.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from importlib.resources import files
 
+from nn2llm import __version__
 from nn2llm.evals.intervals import Interval
 from nn2llm.recipe.charts import Chart
 from nn2llm.recipe.report_figures import Score
@@ -17,6 +19,7 @@ __all__ = [
     "Section",
     "build_facts",
     "build_figure",
+    "build_page",
     "build_percent_range",
     "build_range",
     "build_responsive",
@@ -128,3 +131,43 @@ def build_percent_range(score: Score) -> str:
 def swatch(policy: str) -> str:
     """A stage's name with its colour."""
     return f'<span class="swatch" style="--colour: var(--{policy})"></span>{POLICY_NAMES[policy]}'
+
+
+def build_page(
+    *, title: str, eyebrow: str, lede: str, introduction: str, sections: Sequence[Section], figures_file: str
+) -> str:
+    """A whole page: header, links to the sections, sections, footer. `introduction` is HTML, whole lines.
+
+    What differs between two equal runs stands between TIMINGS marks (report.py can take it out).
+    """
+    css = files("nn2llm.recipe").joinpath("report.css").read_text(encoding="utf-8")
+    links = "".join(f'<li><a href="#{each.name}">{typeset(each.short)}</a></li>' for each in sections)
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{typeset(title)}</title>
+<link rel="icon" href="data:,">
+<style>
+{css}</style>
+</head>
+<body>
+<header>
+<p class="eyebrow">{eyebrow}</p>
+<h1>{typeset(title)}</h1>
+<p class="lede">{typeset(lede)}</p>
+{introduction}</header>
+<nav aria-label="Sections"><ul>{links}</ul></nav>
+<main>
+{"".join(map(_build_section, sections))}</main>
+<footer>Made by nn2llm {escape(__version__)} from the files of this folder. All figures are in
+<code>{figures_file}</code>.</footer>
+</body>
+</html>
+"""
+
+
+def _build_section(section: Section) -> str:
+    text = f'<section id="{section.name}">\n<h2>{typeset(section.title)}</h2>\n{section.body}</section>\n'
+    return f"<!-- timings -->\n{text}<!-- /timings -->\n" if section.is_timing else text

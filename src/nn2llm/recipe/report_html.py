@@ -5,16 +5,11 @@ two equal runs stands between TIMINGS marks (report.py can take it out).
 Read report_words.py, report_sections.py before. Used by report.py.
 """
 
-from collections.abc import Sequence
-from html import escape
-from importlib.resources import files
-
-from nn2llm import __version__
 from nn2llm.recipe.given_sections import GIVEN_SECTIONS, Tile, build_given_tiles
 from nn2llm.recipe.given_words import summarise_given
-from nn2llm.recipe.html_parts import typeset
+from nn2llm.recipe.html_parts import build_page, typeset
 from nn2llm.recipe.report_figures import Report, Timings
-from nn2llm.recipe.report_sections import SECTIONS, Section, build_cost
+from nn2llm.recipe.report_sections import SECTIONS, build_cost
 from nn2llm.recipe.report_words import format_number, format_percent, summarise
 
 __all__ = ["build_html"]
@@ -30,42 +25,14 @@ def build_html(report: Report, timings: Timings, *, has_study: bool = False) -> 
     sections = [section for build in builders if (section := build(report)) is not None]
     sections.append(build_cost(report, timings))
     title = "A chat model's report card" if "evaluation" in report.stages else "A chat model in the making"
-    css = files("nn2llm.recipe").joinpath("report.css").read_text(encoding="utf-8")
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{typeset(title)}</title>
-<link rel="icon" href="data:,">
-<style>
-{css}</style>
-</head>
-<body>
-<header>
-<p class="eyebrow">nn2llm · from raw text to an aligned chat model</p>
-<h1>{typeset(title)}</h1>
-<p class="lede">{typeset(summarise(report) if report.given is None else summarise_given(report))}</p>
-{_build_stages(report)}
-{_STUDY_LINK if has_study else ""}</header>
-{_build_navigation(sections)}
-<main>
-{"".join(map(_build_section, sections))}</main>
-<footer>Made by nn2llm {escape(__version__)} from the files of this folder. All figures are in
-<code>report.json</code>.</footer>
-</body>
-</html>
-"""
-
-
-def _build_section(section: Section) -> str:
-    text = f'<section id="{section.name}">\n<h2>{typeset(section.title)}</h2>\n{section.body}</section>\n'
-    return f"<!-- timings -->\n{text}<!-- /timings -->\n" if section.is_timing else text
-
-
-def _build_navigation(sections: Sequence[Section]) -> str:
-    links = "".join(f'<li><a href="#{each.name}">{typeset(each.short)}</a></li>' for each in sections)
-    return f'<nav aria-label="Sections"><ul>{links}</ul></nav>'
+    return build_page(
+        title=title,
+        eyebrow="nn2llm · from raw text to an aligned chat model",
+        lede=summarise(report) if report.given is None else summarise_given(report),
+        introduction=f"{_build_stages(report)}\n{_STUDY_LINK if has_study else ''}",
+        sections=sections,
+        figures_file="report.json",
+    )
 
 
 def _build_stages(report: Report) -> str:

@@ -5,13 +5,12 @@ Read study_words.py, study_charts.py and html_parts.py before. Used by study_rep
 
 from collections.abc import Callable, Sequence
 from html import escape
-from importlib.resources import files
 
-from nn2llm import __version__
 from nn2llm.core.progress import format_count, format_duration
 from nn2llm.evals.intervals import Interval
 from nn2llm.recipe.html_parts import (
     Section,
+    build_page,
     build_percent_range,
     build_range,
     build_responsive,
@@ -46,45 +45,23 @@ from nn2llm.recipe.study_words import (
 __all__ = ["build_study_html"]
 
 TITLE = "One chat model, aligned in many ways"
+_INTRODUCTION = """<p>How the SFT model, the reward model, PPO and DPO came about is in the recipe’s own
+<a href="report.html">report card</a>.</p>
+"""
 
 
 def build_study_html(figures: StudyFigures, timings: Timings) -> str:
     """The page."""
     sections = [section for build in _SECTIONS if (section := build(figures)) is not None]
     sections.append(_build_cost(figures, timings))
-    css = files("nn2llm.recipe").joinpath("report.css").read_text(encoding="utf-8")
-    links = "".join(f'<li><a href="#{each.name}">{typeset(each.short)}</a></li>' for each in sections)
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{typeset(TITLE)}</title>
-<link rel="icon" href="data:,">
-<style>
-{css}</style>
-</head>
-<body>
-<header>
-<p class="eyebrow">nn2llm · the study of a recipe</p>
-<h1>{typeset(TITLE)}</h1>
-<p class="lede">{typeset(summarise_study(figures))}</p>
-<p>How the SFT model, the reward model, PPO and DPO came about is in the recipe’s own
-<a href="report.html">report card</a>.</p>
-</header>
-<nav aria-label="Sections"><ul>{links}</ul></nav>
-<main>
-{"".join(map(_build_section, sections))}</main>
-<footer>Made by nn2llm {escape(__version__)} from the files of this folder. All figures are in
-<code>study.json</code>.</footer>
-</body>
-</html>
-"""
-
-
-def _build_section(section: Section) -> str:
-    text = f'<section id="{section.name}">\n<h2>{typeset(section.title)}</h2>\n{section.body}</section>\n'
-    return f"<!-- timings -->\n{text}<!-- /timings -->\n" if section.is_timing else text
+    return build_page(
+        title=TITLE,
+        eyebrow="nn2llm · the study of a recipe",
+        lede=summarise_study(figures),
+        introduction=_INTRODUCTION,
+        sections=sections,
+        figures_file="study.json",
+    )
 
 
 def _swatch(figures: StudyFigures, stage: str) -> str:
