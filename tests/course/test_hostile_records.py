@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import threading
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def test_quotes_and_commands_in_an_export_are_words(store: Store) -> None:
 def test_outputs_that_cannot_be_read_are_none(store: Store) -> None:
     store.save_cell_code("a", "fit", "mine")
     for text in ("no JSON", "[" * 100_000, "5", '{"kind": 1}'):
-        store._write("UPDATE cells SET outputs = ?", (text,))
+        store.write("UPDATE cells SET outputs = ?", (text,))
         assert store.load_cells("a")["fit"].outputs == []
         assert store.load_cells("a")["fit"].code == "mine"
 
@@ -117,11 +118,9 @@ def test_a_database_that_another_program_holds_is_said_and_nothing_is_lost(
     store.close()
 
 
-def test_a_clock_that_jumps_back_loses_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nn2llm.course import store as module
-
+def test_a_clock_that_jumps_back_loses_nothing(store: Store) -> None:
     for moment in ("2030-01-01T00:00:00.000+00:00", "2020-01-01T00:00:00.000+00:00"):
-        monkeypatch.setattr(module, "_now", lambda moment=moment: moment)
+        store.clock = lambda moment=moment: datetime.fromisoformat(moment)
         store.set_notes("a", f"written {moment[:4]}")
         store.save_cell_code("a", "fit", moment)
         store.mark_opened("a")

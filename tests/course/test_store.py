@@ -88,7 +88,7 @@ def test_everything_is_there_after_closing_and_opening(path: Path):
 def test_the_lesson_opened_last_comes_first_and_keeps_its_first_day(store: Store):
     store.mark_opened("a")
     first = store.progress()["a"]
-    store._write("UPDATE progress SET opened_at = '2026-01-01', last_opened_at = '2026-01-01'", ())
+    store.write("UPDATE progress SET opened_at = '2026-01-01', last_opened_at = '2026-01-01'", ())
     store.mark_opened("b")
     store.mark_opened("a")
     again = store.progress()["a"]
@@ -166,7 +166,7 @@ def test_a_database_of_version_1_becomes_the_newest_with_all_it_holds(path: Path
     make_version_1(path)
     store = Store(path)
     assert store.trouble is None
-    assert store._read("PRAGMA user_version") == [(len(MIGRATIONS),)]
+    assert store.read("PRAGMA user_version") == [(len(MIGRATIONS),)]
     assert store.notes("tensors") == "old note"
     record = store.progress()["tensors"]
     assert (record.first_opened_at, record.opened_at, record.section) == ("2026-01-01", "2026-01-02", "why")
@@ -227,7 +227,7 @@ def test_what_can_be_read_of_a_damaged_database_is_kept(path: Path):
     fill(store)
     for number in range(300):
         store.set_notes(f"lesson-{number}", "words " * 50)
-    store._read("PRAGMA wal_checkpoint(TRUNCATE)")
+    store.read("PRAGMA wal_checkpoint(TRUNCATE)")
     store.close()
     data = bytearray(path.read_bytes())
     page = 4096

@@ -1,24 +1,28 @@
 """What a learner did, noted and changed: NN2LLM_HOME/course.db.
 
-Read after database.py. Used by the pages, the kernels' sessions and `nn2llm learn`. One `Store` a process;
-its methods are short and may be called from any thread; several processes may write at once (SQLite in WAL
-mode). Moments are ISO 8601 in UTC. Where two tabs or processes write the same record, the later one stays.
+Read after records_file.py; records_*.py hold its other parts. Used by the pages, the kernels' sessions and
+`nn2llm learn`. One `Store` a process; its methods are short and may be called from any thread; several
+processes may write at once (SQLite in WAL mode). Moments are ISO 8601 in UTC. Where two tabs or processes
+write the same record, the later one stays.
 """
 
 import json
-import sqlite3
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nn2llm.core.errors import DataError, StorageError
+from nn2llm.core.errors import DataError
 from nn2llm.core.files import write_json_atomic
 from nn2llm.core.home import get_home
-from nn2llm.course.database import is_damage, open_database, take_rows
+from nn2llm.course.database import take_rows
+from nn2llm.course.records_exercises import ExerciseRecords
+from nn2llm.course.records_file import RecordFile
+from nn2llm.course.records_quiz import QuizRecords
+from nn2llm.course.records_reviews import ReviewRecords
+from nn2llm.course.records_words import EvidenceRecords, WordRecords
 from nn2llm.course.store_exchange import FORMAT, MERGES, check_export, clean_text
 from nn2llm.course.store_schema import MIGRATIONS, TABLES
 
@@ -62,31 +66,29 @@ class SavedCell:
     status: str
 
 
-class Store:
-    """The learner's records.
+class Store(RecordFile):
+    """The learner's records: lessons, notes, time, cells and settings; the rest in `exercises`, `quiz`, ….
+
+    `clock` says what time it is (in UTC); a test sets its own.
 
     Raises:
         StorageError: if the file cannot be opened or written, or a newer nn2llm wrote it.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
-        self.path = path or get_home() / "course.db"
-        self._lock = threading.RLock()
-        self.trouble: str | None
-        """One sentence to show the learner where a damaged database was set aside."""
-        self._connection, self.trouble = open_database(self.path)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        with self._lock:
-            self._connection.close()
+    def __init__(self, path: Path | None = None, clock: Callable[[], datetime] | None = None) -> None:
+        super().__init__(path or get_home() / "course.db", clock)
+        self.exercises = ExerciseRecords(self)
+        self.quiz = QuizRecords(self)
+        self.reviews = ReviewRecords(self)
+        self.words = WordRecords(self)
+        self.evidence = EvidenceRecords(self)
 
     # Lessons
 
     def mark_opened(self, slug: str) -> None:
         """The lesson's page was opened."""
-        now = _now()
-        self._write(
+        now = self.now()
+        self.write(
             "INSERT INTO progress (slug, opened_at, last_opened_at) VALUES (?, ?, ?)"
             " ON CONFLICT (slug) DO UPDATE SET last_opened_at = excluded.last_opened_at",
             (slug, now, now),
@@ -94,8 +96,8 @@ class Store:
 
     def set_section(self, slug: str, section: str) -> None:
         """The learner is at the section of that anchor: where to go on, and that it was seen."""
-        now, section = _now(), clean_text(section)
-        with self._writing() as connection:
+        now, section = self.now(), clean_text(section)
+        with self.writing() as connection:
             connection.execute(
                 "INSERT INTO progress (slug, opened_at, last_opened_at, section) VALUES (?, ?, ?, ?)"
                 " ON CONFLICT (slug) DO UPDATE"
@@ -107,8 +109,8 @@ class Store:
 
     def set_read(self, slug: str, read: bool = True) -> None:
         """The lesson is done, or not after all."""
-        now = _now()
-        self._write(
+        now = self.now()
+        self.write(
             "INSERT INTO progress (slug, opened_at, last_opened_at, read_at) VALUES (?, ?, ?, ?)"
             " ON CONFLICT (slug) DO UPDATE SET read_at = excluded.read_at",
             (slug, now, now, now if read else None),
@@ -116,12 +118,12 @@ class Store:
 
     def progress(self) -> dict[str, Progress]:
         """Every lesson opened so far, the one opened last first."""
-        with self._lock:
+        with self.lock:
             seconds = self.time_spent()
             seen: dict[str, list[str]] = {}
-            for slug, section in self._read("SELECT slug, section FROM sections ORDER BY seen_at, rowid"):
+            for slug, section in self.read("SELECT slug, section FROM sections ORDER BY seen_at, rowid"):
                 seen.setdefault(slug, []).append(section)
-            rows = self._read(
+            rows = self.read(
                 "SELECT slug, opened_at, last_opened_at, section, read_at FROM progress"
                 " ORDER BY last_opened_at DESC, slug"
             )
@@ -142,19 +144,19 @@ class Store:
 
     def notes(self, slug: str) -> str:
         """The learner's notes on a lesson; empty where there are none."""
-        rows = self._read("SELECT text FROM notes WHERE slug = ?", (slug,))
+        rows = self.read("SELECT text FROM notes WHERE slug = ?", (slug,))
         return str(rows[0][0]) if rows else ""
 
     def all_notes(self) -> dict[str, str]:
         """Notes by lesson."""
-        return dict(self._read("SELECT slug, text FROM notes WHERE text != '' ORDER BY slug"))
+        return dict(self.read("SELECT slug, text FROM notes WHERE text != '' ORDER BY slug"))
 
     def set_notes(self, slug: str, text: str) -> None:
         """Keep the notes on a lesson, in place of those before."""
-        self._write(
+        self.write(
             "INSERT INTO notes VALUES (?, ?, ?) ON CONFLICT (slug) DO UPDATE"
             " SET text = excluded.text, changed_at = excluded.changed_at",
-            (slug, clean_text(text), _now()),
+            (slug, clean_text(text), self.now()),
         )
 
     def add_time(self, slug: str, seconds: float) -> None:
@@ -165,25 +167,25 @@ class Store:
         """
         if not 0 <= seconds <= 86400:  # NaN fails too
             raise DataError(f"The time spent is {seconds!r}. Send seconds from 0 to 86400.")
-        self._write(
+        self.write(
             "INSERT INTO time_spent VALUES (?, ?, ?)"
             " ON CONFLICT (slug, day) DO UPDATE SET seconds = seconds + excluded.seconds",
-            (slug, _now()[:10], seconds),
+            (slug, self.now()[:10], seconds),
         )
 
     def time_spent(self) -> dict[str, float]:
         """Seconds spent by lesson."""
-        return dict(self._read("SELECT slug, SUM(seconds) FROM time_spent GROUP BY slug ORDER BY slug"))
+        return dict(self.read("SELECT slug, SUM(seconds) FROM time_spent GROUP BY slug ORDER BY slug"))
 
     def time_by_day(self) -> dict[str, float]:
         """Seconds spent by day (YYYY-MM-DD, UTC)."""
-        return dict(self._read("SELECT day, SUM(seconds) FROM time_spent GROUP BY day ORDER BY day"))
+        return dict(self.read("SELECT day, SUM(seconds) FROM time_spent GROUP BY day ORDER BY day"))
 
     # Cells
 
     def load_cells(self, slug: str) -> dict[str, SavedCell]:
         """The cells of a lesson that were edited or run."""
-        rows = self._read(
+        rows = self.read(
             "SELECT cell, code, outputs, session, finished_at, elapsed_s, status FROM cells WHERE slug = ?",
             (slug,),
         )
@@ -201,11 +203,11 @@ class Store:
 
     def save_cell_code(self, slug: str, cell: str, code: str | None) -> None:
         """Keep what the learner typed; None: back to the lesson's code."""
-        self._write(
+        self.write(
             "INSERT INTO cells (slug, cell, code, code_changed_at) VALUES (?, ?, ?, ?)"
             " ON CONFLICT (slug, cell) DO UPDATE"
             " SET code = excluded.code, code_changed_at = excluded.code_changed_at",
-            (slug, cell, None if code is None else clean_text(code), _now()),
+            (slug, cell, None if code is None else clean_text(code), self.now()),
         )
 
     def save_cell_result(
@@ -221,18 +223,18 @@ class Store:
     ) -> None:
         """Keep what a cell showed when it ended (`finished_at`: now). `outputs` must be JSON."""
         text = clean_text(json.dumps(list(outputs), ensure_ascii=False))
-        self._write(
+        self.write(
             "INSERT INTO cells (slug, cell, outputs, session, finished_at, elapsed_s, status)"
             " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (slug, cell) DO UPDATE SET"
             " outputs = excluded.outputs, session = excluded.session, finished_at = excluded.finished_at,"
             " elapsed_s = excluded.elapsed_s, status = excluded.status",
-            (slug, cell, text, session, finished_at or _now(), elapsed_s, status),
+            (slug, cell, text, session, finished_at or self.now(), elapsed_s, status),
         )
 
     def clear_cell_results(self, slug: str, cell: str | None = None) -> None:
         """Forget what the lesson's cells (or one of them) showed; the learner's code stays."""
         where, values = ("slug = ?", (slug,)) if cell is None else ("slug = ? AND cell = ?", (slug, cell))
-        self._write(
+        self.write(
             "UPDATE cells SET outputs = '[]', session = '', finished_at = NULL, elapsed_s = NULL,"
             f" status = 'idle' WHERE {where}",
             values,
@@ -243,7 +245,7 @@ class Store:
     def settings(self) -> dict[str, Any]:
         """All settings that were ever made."""
         found = {}
-        for name, value in self._read("SELECT name, value FROM settings ORDER BY name"):
+        for name, value in self.read("SELECT name, value FROM settings ORDER BY name"):
             with suppress(ValueError, RecursionError):  # what is no setting any more counts as none
                 found[name] = json.loads(value)
         return found
@@ -254,8 +256,8 @@ class Store:
 
     def set_settings(self, settings: Mapping[str, Any]) -> None:
         """Keep several, all or none."""
-        now = _now()
-        with self._writing() as connection:
+        now = self.now()
+        with self.writing() as connection:
             connection.executemany(
                 "INSERT INTO settings VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE"
                 " SET value = excluded.value, changed_at = excluded.changed_at",
@@ -266,20 +268,22 @@ class Store:
 
     def export_json(self) -> dict[str, Any]:
         """Everything, as JSON can hold it; `import_json` takes it back."""
-        with self._lock, self._errors():
-            self._connection.execute("BEGIN")  # all tables as of one moment
+        with self.lock, self.errors():
+            self.connection.execute("BEGIN")  # all tables as of one moment
             try:
-                tables = {table: list(take_rows(self._connection, table)) for table in TABLES}
+                tables = {table: list(take_rows(self.connection, table)) for table in TABLES}
             finally:
-                self._connection.execute("COMMIT")
-        return {"format": FORMAT, "version": len(MIGRATIONS), "exported_at": _now(), "tables": tables}
+                self.connection.execute("COMMIT")
+        return {"format": FORMAT, "version": len(MIGRATIONS), "exported_at": self.now(), "tables": tables}
 
     def import_json(self, data: Any) -> str:
         """Add an export to what is here; returns one sentence that says what was taken.
 
-        Of one record in both, the later stays: notes, code and settings by when they were changed, results by
-        when they ended, time by the larger number. A lesson read here or there is read. All is taken, or
-        nothing; what was here is first written to `course.before-import-….json` beside the database.
+        Of one record in both, the later stays: notes, words, code and settings by when they were changed,
+        results by when they ended, reviews by when they were answered, time by the larger number. A lesson
+        read here or there is read, an exercise passed here or there is passed; a solution seen before is
+        seen. Of a question's answers the first and the last stay. All is taken, or nothing; what was here is
+        first written to `course.before-import-….json` beside the database.
 
         Raises:
             DataError: if it is not an export, or a newer nn2llm made it.
@@ -296,49 +300,12 @@ class Store:
                 backup.chmod(0o600)
             kept = f" What was here before is kept in {backup}."
         count = 0
-        with self._writing() as connection:
+        with self.writing() as connection:
             for table, rows in tables.items():
                 for row in rows:
                     count += connection.execute(MERGES[table], row).rowcount
         given = sum(map(len, tables.values()))
         return f"{count} of {given} records were new or newer and were taken in.{kept}"
-
-    # How it is reached
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            if is_damage(error):
-                remedy = "Start nn2llm again: it sets the file aside and keeps what can be read."
-            elif "locked" in str(error):
-                remedy = "Another program holds it: close that one, then try again."
-            else:
-                remedy = "Free disk space or mend the folder's permissions, then try again."
-            raise StorageError(f"{self.path} could not be used ({error}). {remedy}") from error
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: all of it, or nothing."""
-        with self._lock, self._errors():
-            # IMMEDIATE waits for another writer here; a later upgrade would fail instead of waiting
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-
-    def _write(self, statement: str, values: Sequence[Any]) -> None:
-        with self._writing() as connection:
-            connection.execute(statement, values)
-
-    def _read(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
-        with self._lock, self._errors():
-            return self._connection.execute(statement, values).fetchall()
 
 
 def _read_outputs(text: str) -> list[dict[str, Any]]:
@@ -348,7 +315,3 @@ def _read_outputs(text: str) -> list[dict[str, Any]]:
     except (ValueError, RecursionError):
         return []
     return outputs if isinstance(outputs, list) else []
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

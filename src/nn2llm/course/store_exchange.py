@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 from nn2llm.core.errors import DataError
+from nn2llm.course.records_moments import read_moment, write_moment
 from nn2llm.course.store_schema import MIGRATIONS, TABLES
 
 __all__ = ["FORMAT", "MERGES", "check_export", "clean_text"]
@@ -47,10 +48,26 @@ def check_export(data: Any) -> dict[str, list[dict[str, Any]]]:
 
 # What a column that may be missing or empty holds instead.
 _EMPTY = {"section": "", "outputs": "[]", "session": "", "status": "idle"}
-_MAY_BE_NONE = {"read_at", "code", "code_changed_at", "finished_at", "elapsed_s"}
+_MAY_BE_NONE = {
+    "read_at", "code", "code_changed_at", "finished_at", "elapsed_s", "passed_at", "solution_seen_at",
+}  # fmt: skip
 _NUMBERS = {"seconds", "elapsed_s"}
+_COUNTS = {"hints_seen", "first_right", "last_right", "times", "num_reviews"}
 _TEXTS = {"text", "code"}
+_JSON: dict[tuple[str, str], type | None] = {
+    ("cells", "outputs"): list,
+    ("settings", "value"): None,  # anything
+    ("attempts", "verdict"): dict,
+    ("quiz_answers", "last_answer"): None,
+    ("reviews", "card"): dict,
+    ("words", "points"): list,
+    ("evidence", "data"): dict,
+}
+"""What a column holds that is JSON."""
+_MOMENTS = {"at", "passed_at", "solution_seen_at", "first_at", "began_at", "due", "rated_at"}
+"""Columns that are compared with the clock: they must be moments, and are kept as written here."""
 _MAX_WORDS = 500  # of names, anchors, sessions
+_MAX_COUNT = 10**6
 
 
 def _check_row(table: str, columns: tuple[str, ...], row: Any) -> dict[str, Any]:
@@ -58,9 +75,11 @@ def _check_row(table: str, columns: tuple[str, ...], row: Any) -> dict[str, Any]
         raise DataError(f"A record of the export's {table} is {row!r}. Export it anew.")
     checked: dict[str, Any] = {}
     for name in columns:
-        value: Any = row.get(name, _EMPTY.get(name) if table != "sections" else None)
+        value: Any = row.get(name, _EMPTY.get(name) if table in {"progress", "cells"} else None)
         if not _fits(table, name, value):
             raise DataError(f"A record of the export's {table} has {name} = {value!r:.60}. Export it anew.")
+        if name in _MOMENTS and value is not None:
+            value = write_moment(read_moment(value))
         checked[name] = clean_text(value) if isinstance(value, str) else value
     return checked
 
@@ -71,14 +90,22 @@ def _fits(table: str, name: str, value: Any) -> bool:
     if name in _NUMBERS:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         return number and math.isfinite(value) and value >= 0
+    if name in _COUNTS:
+        return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_COUNT
     if not isinstance(value, str):
         return False
-    if (table, name) in {("cells", "outputs"), ("settings", "value")}:
+    if (table, name) in _JSON:
+        kind = _JSON[table, name]
         try:
             held = json.loads(value)
         except (ValueError, RecursionError):
             return False
-        return name == "value" or isinstance(held, list)
+        return kind is None or isinstance(held, kind)
+    if name in _MOMENTS:
+        try:
+            write_moment(read_moment(value))
+        except (ValueError, OverflowError):
+            return False
     return len(value) <= _MAX_WORDS or name in _TEXTS
 
 
@@ -130,5 +157,58 @@ MERGES = {
         1,
         "excluded.changed_at > changed_at",
         "value = excluded.value, changed_at = excluded.changed_at",
+    ),
+    # An attempt is never changed: one of the same id is the same.
+    "attempts": _merge("attempts", 1, "0", "at = attempts.at"),
+    # Passed, helped and hinted, here or there: the earliest of each stays.
+    "exercises": _merge(
+        "exercises",
+        2,
+        " OR ".join(
+            f"IFNULL(excluded.{name}, '~') < IFNULL(exercises.{name}, '~')"  # '~' is after every moment
+            for name in ("passed_at", "solution_seen_at")
+        )
+        + " OR excluded.hints_seen > exercises.hints_seen",
+        "passed_at = MIN(COALESCE(passed_at, excluded.passed_at), COALESCE(excluded.passed_at, passed_at)),"
+        " solution_seen_at = MIN(COALESCE(solution_seen_at, excluded.solution_seen_at),"
+        " COALESCE(excluded.solution_seen_at, solution_seen_at)),"
+        " hints_seen = MAX(hints_seen, excluded.hints_seen)",
+    ),
+    "quiz_answers": _merge(
+        "quiz_answers",
+        2,
+        "excluded.first_at < quiz_answers.first_at OR excluded.at > quiz_answers.at"
+        " OR excluded.times > quiz_answers.times",
+        ", ".join(
+            f"{name} = IIF({newer}, excluded.{name}, quiz_answers.{name})"
+            for newer, names in {
+                "excluded.first_at < quiz_answers.first_at": ("first_right", "first_at"),
+                "excluded.at > quiz_answers.at": ("last_answer", "last_right", "at"),
+                "excluded.times > quiz_answers.times": ("times",),
+            }.items()
+            for name in names
+        ),
+    ),
+    "reviews": _merge(
+        "reviews",
+        2,
+        "excluded.rated_at > reviews.rated_at OR excluded.began_at < reviews.began_at",
+        "began_at = MIN(began_at, excluded.began_at), "
+        + ", ".join(
+            f"{name} = IIF(excluded.rated_at > reviews.rated_at, excluded.{name}, reviews.{name})"
+            for name in ("card", "due", "last_right", "num_reviews", "rated_at")
+        ),
+    ),
+    "words": _merge(
+        "words",
+        1,
+        "excluded.changed_at > words.changed_at",
+        "text = excluded.text, points = excluded.points, changed_at = excluded.changed_at",
+    ),
+    "evidence": _merge(
+        "evidence",
+        1,
+        "excluded.changed_at > evidence.changed_at",
+        "data = excluded.data, changed_at = excluded.changed_at",
     ),
 }

@@ -33,6 +33,28 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE sections (
             slug TEXT NOT NULL, section TEXT NOT NULL, seen_at TEXT NOT NULL, PRIMARY KEY (slug, section))""",
     ),
+    (  # version 3: exercises, questions, their reviews, the learner's own words, evidence
+        """CREATE TABLE attempts (
+            id TEXT PRIMARY KEY, slug TEXT NOT NULL, name TEXT NOT NULL, at TEXT NOT NULL,
+            status TEXT NOT NULL, text TEXT NOT NULL, verdict TEXT NOT NULL)""",
+        "CREATE INDEX attempts_by_exercise ON attempts (slug, name, at)",
+        """CREATE TABLE exercises (
+            slug TEXT NOT NULL, name TEXT NOT NULL,
+            passed_at TEXT, solution_seen_at TEXT, hints_seen INTEGER NOT NULL DEFAULT 0,
+            PRIMARY KEY (slug, name))""",
+        """CREATE TABLE quiz_answers (
+            slug TEXT NOT NULL, question TEXT NOT NULL,
+            first_right INTEGER NOT NULL, first_at TEXT NOT NULL,
+            last_answer TEXT NOT NULL, last_right INTEGER NOT NULL, at TEXT NOT NULL, times INTEGER NOT NULL,
+            PRIMARY KEY (slug, question))""",
+        """CREATE TABLE reviews (
+            slug TEXT NOT NULL, question TEXT NOT NULL,
+            card TEXT NOT NULL, began_at TEXT NOT NULL, due TEXT NOT NULL, rated_at TEXT NOT NULL,
+            last_right INTEGER NOT NULL, num_reviews INTEGER NOT NULL, PRIMARY KEY (slug, question))""",
+        """CREATE TABLE words (
+            slug TEXT PRIMARY KEY, text TEXT NOT NULL, points TEXT NOT NULL, changed_at TEXT NOT NULL)""",
+        "CREATE TABLE evidence (kind TEXT PRIMARY KEY, data TEXT NOT NULL, changed_at TEXT NOT NULL)",
+    ),
 )
 
 TABLES: dict[str, tuple[str, ...]] = {
@@ -44,6 +66,16 @@ TABLES: dict[str, tuple[str, ...]] = {
         "slug", "cell", "code", "code_changed_at", "outputs", "session", "finished_at", "elapsed_s", "status",
     ),
     "settings": ("name", "value", "changed_at"),
+    "attempts": ("id", "slug", "name", "at", "status", "text", "verdict"),
+    "exercises": ("slug", "name", "passed_at", "solution_seen_at", "hints_seen"),
+    "quiz_answers": (
+        "slug", "question", "first_right", "first_at", "last_answer", "last_right", "at", "times",
+    ),
+    "reviews": (
+        "slug", "question", "card", "began_at", "due", "rated_at", "last_right", "num_reviews",
+    ),
+    "words": ("slug", "text", "points", "changed_at"),
+    "evidence": ("kind", "data", "changed_at"),
 }  # fmt: skip
 """Each table's columns in the newest version, as exported."""
 
