@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, str] = {
     "startup": "seconds until a command answers",
     "microworld_speed": "megabytes of micro-world written and parsed a second",
     "course_speed": "seconds until a page of the course is there, in Chromium",
+    "grader_speed": "seconds until the verdict on an answer is there",
     "labels": "what forty labels do to a chat model (needs --model)",
 }
 """Name → what it measures; the modules of this folder, in the order of RESULTS.md."""

@@ -1,0 +1,351 @@
+"""Mathematics as a learner types it, read into a tree: `2/n sum((w x_i + b - y_i) x_i)`, `-x²/2`, `√(2π)`.
+
+Read after expression_tokens.py. No eval: a small recursive-descent parser. Multiplication may be left
+out (`2x`, `2(x+1)`, `w x`, and `wx` where w and x are symbols and wx is not); it binds as `*` does, from the
+left, so `1/2x` is half of x, and the preview shows it. `^` and `**` bind tighter than a minus before them.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nn2llm.course.grading.expression_tokens import ExpressionError, Token, fail, split_tokens
+
+__all__ = [
+    "CONSTANTS",
+    "FUNCTIONS",
+    "Apply",
+    "Constant",
+    "ExpressionError",
+    "Letter",
+    "Minus",
+    "Node",
+    "Pair",
+    "SymbolSpec",
+    "find_names",
+    "parse_expression",
+    "read_symbols",
+]
+
+FUNCTIONS = {
+    "exp": (1, 1), "log": (1, 1), "ln": (1, 1), "log2": (1, 1), "log10": (1, 1), "sqrt": (1, 1),
+    "sin": (1, 1), "cos": (1, 1), "tan": (1, 1), "tanh": (1, 1), "sinh": (1, 1), "cosh": (1, 1),
+    "sigmoid": (1, 1), "relu": (1, 1), "abs": (1, 1), "sign": (1, 1),
+    "sum": (1, 1), "mean": (1, 1), "max": (1, 8), "min": (1, 8),
+}  # fmt: skip
+"""Name → fewest and most arguments."""
+CONSTANTS = ("pi", "e", "n")
+
+_MAX_DEPTH = 40
+_INDICES = frozenset("ijkt")
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolSpec:
+    """A letter that may be used, with the range of its random values."""
+
+    name: str
+    shape: tuple[str, ...] = ()
+    low: float = -2.0
+    high: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A number as written."""
+
+    value: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A symbol, or pi, e, n. `index`: "i" (each element) or "1" (the first), as in x_i, x_1."""
+
+    name: str
+    index: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Minus:
+    """A minus before a term."""
+
+    inside: "Node"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """left `sign` right; sign is one of + - * / ^."""
+
+    sign: str
+    left: "Node"
+    right: "Node"
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """A function of its arguments."""
+
+    function: str
+    arguments: tuple["Node", ...]
+
+
+Node = Constant | Letter | Minus | Pair | Apply
+
+
+def read_symbols(symbols: Mapping[str, Any] | Iterable[Any]) -> dict[str, SymbolSpec]:
+    """Symbols by name, from exercises.yaml's mapping or its records."""
+    found: dict[str, SymbolSpec] = {}
+    if isinstance(symbols, Mapping):
+        for name, options in symbols.items():
+            given = dict(options or {})
+            shape = given.get("shape", ())
+            sizes = (shape,) if isinstance(shape, (str, int)) else tuple(shape)
+            low, high = float(given.get("low", -2.0)), float(given.get("high", 2.0))
+            found[name] = SymbolSpec(name, tuple(str(size) for size in sizes), low, high)
+    else:
+        item: Any
+        for item in symbols:
+            shape = tuple(str(size) for size in item.shape)
+            found[item.name] = SymbolSpec(item.name, shape, float(item.low), float(item.high))
+    return found
+
+
+def parse_expression(
+    text: str, symbols: Mapping[str, Any] | Iterable[Any] = (), *, forbid: Iterable[str] = ()
+) -> Node:
+    """The tree of an expression.
+
+    Raises:
+        ExpressionError: one sentence, with the place.
+    """
+    return _Parser(text, read_symbols(symbols), frozenset(forbid)).parse()
+
+
+def find_names(node: Node) -> set[str]:
+    """Symbols, constants and functions that an expression uses."""
+    if isinstance(node, Letter):
+        return {node.name}
+    if isinstance(node, Minus):
+        return find_names(node.inside)
+    if isinstance(node, Pair):
+        return find_names(node.left) | find_names(node.right)
+    if isinstance(node, Apply):
+        return {node.function}.union(*(find_names(item) for item in node.arguments))
+    return set()
+
+
+class _Parser:
+    def __init__(self, text: str, symbols: dict[str, SymbolSpec], forbid: frozenset[str]) -> None:
+        self.text, self.symbols, self.forbid = text, symbols, forbid
+        self.depth = 0
+        # n is the length of the vectors: where there is none, n means nothing
+        self.constants = CONSTANTS if any(item.shape for item in symbols.values()) else ("pi", "e")
+        self.tokens = split_tokens(text)
+        self.place = 0
+
+    def parse(self) -> Node:
+        if self.tokens[0].kind == "end":
+            raise ExpressionError("There is nothing here yet: type an expression.", 0)
+        node = self._sum()
+        token = self._next()
+        if token.kind != "end":
+            self._refuse(token)
+        return node
+
+    def _refuse(self, token: Token) -> None:
+        if token.kind == "end":
+            raise fail("Something is missing at the end", token.start)
+        if token.text == ")":
+            raise fail("A closing bracket without an opening one", token.start)
+        if token.text == ",":
+            raise fail(
+                "A comma only separates arguments, as in max(0, x); write 0.5 with a point", token.start
+            )
+        if token.kind == "number":
+            raise fail(f"Something is missing before {token.text}: `*`, `^` or `+`?", token.start)
+        raise fail(f"`{token.text}` cannot stand here", token.start)
+
+    def _peek(self) -> Token:
+        return self.tokens[self.place]
+
+    def _next(self) -> Token:
+        token = self.tokens[self.place]
+        self.place = min(self.place + 1, len(self.tokens) - 1)
+        return token
+
+    # grammar: sum → product → signed → power → atom
+
+    def _sum(self) -> Node:
+        self.depth += 1
+        if self.depth > _MAX_DEPTH:
+            raise fail(f"Brackets are nested deeper than {_MAX_DEPTH}", self._peek().start)
+        node = self._product()
+        while self._peek().text in ("+", "-") and self._peek().kind == "sign":
+            sign = self._next().text
+            node = Pair(sign, node, self._product())
+        self.depth -= 1
+        return node
+
+    def _product(self) -> Node:
+        node = self._signed()
+        while True:
+            token = self._peek()
+            if token.kind == "sign" and token.text in ("*", "/"):
+                self._next()
+                node = Pair(token.text, node, self._signed())
+            elif token.kind == "name" or (token.kind == "sign" and token.text in ("(", "√")):
+                node = Pair("*", node, self._power())
+            else:
+                return node
+
+    def _signed(self) -> Node:
+        token = self._peek()
+        if token.kind == "sign" and token.text in ("-", "+"):
+            self.depth += 1
+            if self.depth > _MAX_DEPTH:
+                raise fail("Too many signs in a row", token.start)
+            self._next()
+            inside = self._signed()
+            self.depth -= 1
+            return Minus(inside) if token.text == "-" else inside
+        return self._power()
+
+    def _power(self) -> Node:
+        node = self._atom()
+        token = self._peek()
+        if token.kind == "superscript":
+            self._next()
+            try:
+                value = int(token.text)
+            except ValueError:
+                raise fail("A raised sign without a number", token.start) from None
+            node = Pair("^", node, Minus(Constant(-value, str(-value))) if value < 0 else
+                        Constant(value, str(value)))  # fmt: skip
+            token = self._peek()
+        if token.kind == "sign" and token.text == "^":
+            self._next()
+            return Pair("^", node, self._signed())  # from the right: 2^3^2 is 2^9
+        return node
+
+    def _atom(self) -> Node:
+        token = self._next()
+        if token.kind == "number":
+            follower = self._peek()
+            if follower.kind == "number":
+                raise fail("Two numbers in a row: a sign is missing between them", follower.start)
+            value = float(token.text)
+            if value > 1e100:
+                raise fail(f"{token.text} is larger than any number needed here", token.start)
+            return Constant(value, token.text)
+        if token.kind == "name":
+            return self._named(token)
+        if token.kind == "sign" and token.text == "(":
+            node = self._sum()
+            self._close(token)
+            return node
+        if token.kind == "sign" and token.text == "√":
+            return Apply("sqrt", (self._atom(),))
+        self._refuse(token)
+        raise AssertionError  # _refuse raises
+
+    def _close(self, opening: Token) -> None:
+        token = self._next()
+        if token.text == ")" and token.kind == "sign":
+            return
+        if token.kind == "end":
+            raise fail("This bracket is never closed", opening.start)
+        self._refuse(token)
+
+    def _named(self, token: Token) -> Node:
+        called = self._peek().text == "(" and self._peek().kind == "sign"
+        parts = self._split(token, called)
+        node: Node | None = None
+        for index, (name, subscript) in enumerate(parts):
+            if name in self.forbid:
+                raise fail(f"This answer must do without `{name}`", token.start)
+            if name in FUNCTIONS and name not in self.symbols:
+                if not (called and index == len(parts) - 1):
+                    remedy = f"write {name}(…)^2" if self._peek().text == "^" else f"write {name}(…)"
+                    raise fail(f"`{name}` needs brackets: {remedy}", token.start)
+                part: Node = self._call(name, token)
+            else:
+                part = Letter(name, subscript)
+            node = part if node is None else Pair("*", node, part)
+        assert node is not None
+        return node
+
+    def _call(self, name: str, token: Token) -> Node:
+        opening = self._next()
+        if self._peek().text == ")":
+            raise fail(f"`{name}()` needs something in its brackets", token.start)
+        arguments = [self._sum()]
+        while self._peek().text == "," and self._peek().kind == "sign":
+            self._next()
+            arguments.append(self._sum())
+        self._close(opening)
+        fewest, most = FUNCTIONS[name]
+        if not fewest <= len(arguments) <= most:
+            raise fail(f"`{name}` takes one argument, not {len(arguments)}", token.start)
+        return Apply(name, tuple(arguments))
+
+    def _split(self, token: Token, called: bool) -> list[tuple[str, str]]:
+        """(name, index) of each symbol in a word: `wx` is w·x where only w and x are known."""
+        whole = self._known(token.text)
+        if whole is not None:
+            return [whole]
+        if token.text == "Sigma":  # Σ(…), and bare Σ gets its sentence
+            return [("sum", "")]
+        parts = self._split_word(token.text, called)
+        if parts is not None:
+            return parts
+        known = [*self.symbols, *(name for name in self.constants if name not in self.symbols)]
+        base, _, subscript = token.text.partition("_")
+        if base in self.symbols and subscript:
+            if not self.symbols[base].shape:
+                raise fail(f"`{base}` is a single number here: write it without an index", token.start)
+            raise fail(f"`{subscript}` is no index: write {base}_i or {base}", token.start)
+        close = difflib.get_close_matches(token.text, [*known, *FUNCTIONS], n=1, cutoff=0.6)
+        hint = (
+            f" Did you mean `{close[0]}`?"
+            if close
+            else f" Known are {', '.join(self.symbols) or 'numbers only'}."
+        )
+        digits = re.fullmatch(r"([^\W\d]+)(\d+)", token.text)
+        if digits and digits[1] in self.symbols:
+            hint = f" Write {digits[1]}*{digits[2]} or {digits[1]}^{digits[2]}."
+        raise ExpressionError(
+            f"`{token.text}` is not known here (at character {token.start + 1}).{hint}", token.start
+        )
+
+    def _known(self, word: str) -> tuple[str, str] | None:
+        if word in self.symbols or word in self.constants:
+            return word, ""
+        base, _, subscript = word.partition("_")
+        subscript = subscript.strip("{}")
+        index = subscript in _INDICES or re.fullmatch(r"[1-3]", subscript)
+        if base in self.symbols and self.symbols[base].shape and index:
+            return base, subscript
+        if word in FUNCTIONS:
+            return word, ""
+        return None
+
+    def _split_word(self, word: str, called: bool) -> list[tuple[str, str]] | None:
+        if not word:
+            return []
+        for length in range(len(word), 0, -1):
+            head, rest = word[:length], word[length:]
+            if rest.startswith("_") or (rest and rest[0].isdigit()):
+                continue
+            known = self._known(head)
+            symbol = known is not None and (
+                known[0] in self.symbols or (head in ("pi", "n") and head in self.constants)
+            )
+            if not symbol and not (not rest and called and head in FUNCTIONS):
+                continue
+            tail = self._split_word(rest, called)
+            if tail is not None:
+                return [known or (head, ""), *tail]
+        return None
