@@ -11,12 +11,14 @@ from rich.console import Console
 
 from nn2llm.cli.prepared_text import refuse_other_vocabulary
 from nn2llm.cli.stage_options import describe_stop
-from nn2llm.core.config_io import config_differences, load_config
+from nn2llm.core.config_io import config_differences
 from nn2llm.core.errors import ConfigError
-from nn2llm.core.run_folder import RunFolder, new_run_path
+from nn2llm.core.run_folder import RunFolder, new_run_path, require_empty
+from nn2llm.models.parts import PartSource
+from nn2llm.train.mine import keep_run_parts
 from nn2llm.train.presets import PRESETS, build_depth_config, build_preset
 from nn2llm.train.pretrain import PretrainResult, pretrain
-from nn2llm.train.pretrain_config import PretrainConfig
+from nn2llm.train.pretrain_config import MineConfig, PretrainConfig, load_pretrain_config
 
 __all__ = ["PretrainCommand", "main"]
 
@@ -38,6 +40,12 @@ class PretrainCommand:
     """Go on with the run in --out where it stopped; starts it where there is none yet."""
     profile: bool = False
     """Show where the time of a step goes, and write a trace."""
+    mine: bool = False
+    """Train with the parts of a GPT that you wrote in the course; the library fills the gaps."""
+    mine_parts: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ()
+    """Only these of your parts (attention, rms_norm, …). Says --mine."""
+    mine_without: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ()
+    """All of your parts but these. Says --mine."""
 
 
 def main(argv: list[str]) -> int:
@@ -57,18 +65,60 @@ def main(argv: list[str]) -> int:
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise ConfigError("Under torchrun --out RUN is needed, so that all processes agree on it.")
     run = RunFolder(command.out or new_run_path(_name_run(command.settings)))
-    if command.resume and run.exists:
-        _check_unchanged(command.settings, run)
-    else:
-        refuse_other_vocabulary(argv, command.settings.corpus)
     console = Console(highlight=False)
-    result = pretrain(command.settings, run, resume=command.resume, profile=command.profile, console=console)
+    settings = command.settings
+    parts: dict[str, PartSource] = {}
+    if command.resume and run.exists:
+        _check_unchanged(settings, run)
+        _resume_mine(command, run, console)
+    else:
+        refuse_other_vocabulary(argv, settings.corpus)
+        if _wants_mine(command):
+            settings, parts = _start_mine(command, run, console)
+    with keep_run_parts(run, parts):
+        result = pretrain(settings, run, resume=command.resume, profile=command.profile, console=console)
     if result.is_main and result.interrupted:
         go_on = f"nn2llm pretrain --out {run.path} --resume"
         console.print(describe_stop(result.step, result.total_steps, go_on), soft_wrap=True)
     elif result.is_main:
         _report(result, console)
     return 130 if result.interrupted else 0
+
+
+def _wants_mine(command: PretrainCommand) -> bool:
+    return command.mine or bool(command.mine_parts or command.mine_without)
+
+
+def _start_mine(
+    command: PretrainCommand, run: RunFolder, console: Console
+) -> tuple[MineConfig, dict[str, PartSource]]:
+    from nn2llm.cli.mine import split_names, start_mine
+
+    require_empty(run)  # said before the parts are checked, which takes longer
+    return start_mine(
+        command.settings,
+        console,
+        only=split_names(command.mine_parts),
+        without=split_names(command.mine_without),
+    )
+
+
+def _resume_mine(command: PretrainCommand, run: RunFolder, console: Console) -> None:
+    """A run that was begun with own parts goes on with them, and no other does."""
+    stored = load_pretrain_config(run.config_path)
+    if isinstance(stored, MineConfig):
+        if command.mine_parts or command.mine_without:
+            raise ConfigError(
+                f"{run.path} goes on with the parts that it was started with: {', '.join(stored.mine)}. "
+                "Leave out --mine-parts and --mine-without."
+            )
+        from nn2llm.cli.mine import recheck_mine
+
+        recheck_mine(stored, run, console)
+    elif _wants_mine(command):
+        raise ConfigError(
+            f"{run.path} was started without --mine and goes on so. Leave it out, or choose another --out."
+        )
 
 
 def _describe() -> str:
@@ -93,7 +143,7 @@ def _choose_base(argv: list[str]) -> PretrainConfig:
         raise ConfigError(f"--{given[0]} and --{given[1]} exclude each other: each sets a whole config.")
     if chosen.config is not None:
         path = Path(chosen.config)
-        return load_config(PretrainConfig, path / "config.json" if path.is_dir() else path)
+        return _load_settings(path / "config.json" if path.is_dir() else path)
     if chosen.depth is not None:
         try:
             depth = int(chosen.depth)
@@ -106,8 +156,14 @@ def _choose_base(argv: list[str]) -> PretrainConfig:
         and chosen.out is not None
         and RunFolder(Path(chosen.out)).exists
     ):
-        return load_config(PretrainConfig, RunFolder(Path(chosen.out)).config_path)
+        return _load_settings(RunFolder(Path(chosen.out)).config_path)
     return build_preset(chosen.preset or "tiny")
+
+
+def _load_settings(path: Path) -> PretrainConfig:
+    """What flags change; whose parts a run called is not among it."""
+    config = load_pretrain_config(path)
+    return config.without_mine() if isinstance(config, MineConfig) else config
 
 
 def _check_init_from(given: PretrainConfig, base: PretrainConfig) -> None:
@@ -123,7 +179,7 @@ def _check_init_from(given: PretrainConfig, base: PretrainConfig) -> None:
 
 def _check_unchanged(given: PretrainConfig, run: RunFolder) -> None:
     """--resume takes its settings from the run; flags that say otherwise are refused, not ignored."""
-    stored = load_config(PretrainConfig, run.config_path)
+    stored = _load_settings(run.config_path)
     # What the run has resolved is no change.
     given = replace(
         given,

@@ -7,7 +7,7 @@ imported after the options have been read: `--help` and mistakes answer at once.
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,7 +15,7 @@ import tyro
 from rich.console import Console
 from tyro.conf import Positional, arg
 
-from nn2llm.cli.run_reading import begins_documents, get_runs_root
+from nn2llm.cli.run_reading import begins_documents, get_runs_root, read_config
 from nn2llm.cli.talk import few_threads, printable, talk
 from nn2llm.core.errors import ConfigError
 from nn2llm.core.run_folder import find_run
@@ -59,6 +59,8 @@ class SampleConfig:
     """How many continuations."""
     seed: int = 1
     """The same seed gives the same text."""
+    mine: bool = False
+    """Choose tokens by the part `sampling` that you wrote in the course."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 or mps."""
     runs: Annotated[Path | None, arg(metavar="FOLDER")] = None
@@ -89,6 +91,15 @@ def main(argv: list[str]) -> int:
         min_p=config.min_p,
         repetition_penalty=config.repetition_penalty,
     )
+    notes = Console(stderr=True, highlight=False)
+    if config.mine:
+        sampling = _take_own_sampling(sampling, notes)
+    if own := read_config(folder).get("mine"):
+        notes.print(
+            f"Trained with your {', '.join(own)}; the library's parts write, on the same weights.",
+            style="dim",
+            soft_wrap=True,
+        )
     model, tokenizer = load_trained_model(folder, device=choose_device(config.device))
     console = Console(highlight=False)
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
@@ -110,6 +121,16 @@ def main(argv: list[str]) -> int:
     with few_threads(model):
         _write_samples(config, prompt, start + tokenizer.encode(prompt), sampling, model, tokenizer, console)
     return 0
+
+
+def _take_own_sampling(sampling: "SamplingConfig", notes: Console) -> "SamplingConfig":
+    from nn2llm.cli.mine import load_own_sampling
+    from nn2llm.generation.own_sampling import OwnSampling
+
+    own = load_own_sampling()
+    values = {one.name: getattr(sampling, one.name) for one in fields(sampling)}
+    notes.print("Temperature and top-k by your part sampling.", style="dim")
+    return OwnSampling(**values, probabilities=own)
 
 
 def _write_samples(

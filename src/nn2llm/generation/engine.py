@@ -18,7 +18,7 @@ from torch import Tensor
 
 from nn2llm.generation.decoder import Decoder
 from nn2llm.generation.rows import Generation, OnFull, Request, Row, compute_row_seeds
-from nn2llm.generation.sampling import SamplingConfig, apply_sampling, draw_at, mark_seen
+from nn2llm.generation.sampling import SamplingConfig, draw_at, mark_seen
 from nn2llm.generation.text_stream import TokenDecoder
 from nn2llm.models.gpt import GPT
 from nn2llm.nn.kv_cache import KVCache
@@ -276,7 +276,7 @@ def _choose(
 ) -> tuple[Int[Tensor, " B"], Float[Tensor, " B"]]:
     """The next token of each row, and its log-probability under the model."""
     logits = logits.float()
-    allowed = apply_sampling(logits, sampling, seen)
+    allowed = sampling.apply(logits, seen)
     if sampling.temperature == 0:
         tokens = allowed.argmax(dim=-1)
     else:

@@ -74,6 +74,10 @@ class SamplingConfig:
                 "Typical: 1.2; 1 is off."
             )
 
+    def apply(self, logits: Float[Tensor, "B V"], seen: Bool[Tensor, "B V"] | None) -> Float[Tensor, "B V"]:
+        """What the engine calls: `apply_sampling`, which own_sampling.py replaces by a learner's rule."""
+        return apply_sampling(logits, self, seen)
+
 
 def mark_seen(
     input_ids: Int[Tensor, "B T"], pad_lengths: Int[Tensor, " B"], *, vocab_size: int

@@ -266,7 +266,7 @@ class GPT(nn.Module):
                 )
             pad_lengths = None if cache is None else cache.pad_lengths
             positions = positions_of(num_tokens, start, pad_lengths, input_ids.device)
-            mask = self._build_mask(num_tokens, document_ids, cache, input_ids.device)
+            mask = self.build_mask(num_tokens, document_ids, cache, input_ids.device)
         x = self.token_embedding(input_ids)
         if self.position_embedding is not None:
             x = x + self.position_embedding(positions)
@@ -292,7 +292,7 @@ class GPT(nn.Module):
         # with padding, positions are `B T`: make room for the heads
         return (cos[:, None], sin[:, None]) if positions.ndim == 2 else (cos, sin)
 
-    def _build_mask(
+    def build_mask(
         self, num_tokens: int, document_ids: Tensor | None, cache: KVCache | None, device: torch.device
     ) -> Tensor | None:
         """One mask for all layers, or None where plain causality is enough (the fused kernel knows that)."""

@@ -9,6 +9,7 @@ Read models/gpt.py, data/batches.py and optim/combined.py before. Taught in `tra
 
 import math
 import time
+from collections.abc import Callable
 from contextlib import closing, nullcontext
 from typing import Any, cast
 
@@ -16,7 +17,6 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from nn2llm.core.config_io import load_config
 from nn2llm.core.device import choose_device, choose_num_threads, choose_precision
 from nn2llm.core.errors import CheckpointError
 from nn2llm.core.files import read_json
@@ -54,11 +54,11 @@ from nn2llm.train.evaluation import (
 )
 from nn2llm.train.guards import EarlyStopping, LossGuard
 from nn2llm.train.interrupts import Interrupts
-from nn2llm.train.pretrain_config import PretrainConfig
+from nn2llm.train.pretrain_config import MineConfig, PretrainConfig, load_pretrain_config
 from nn2llm.train.profiling import StepProfiler
 from nn2llm.train.run_logs import RunLogs
 from nn2llm.train.stage_result import PretrainResult
-from nn2llm.train.starting import check_rows, prepare_data, start_run
+from nn2llm.train.starting import check_rows, describe_run, prepare_data, start_run
 
 __all__ = ["PretrainResult", "Pretrainer", "pretrain"]
 
@@ -85,8 +85,13 @@ def pretrain(
     if not goes_on:
         require_empty(run)
     processes.wait()  # until all have looked: one of them writes next
-    config = load_config(PretrainConfig, run.config_path) if goes_on else start_run(config, run, processes)
-    with closing(Pretrainer(config, run, processes, console)) as trainer:
+    config = load_pretrain_config(run.config_path) if goes_on else start_run(config, run, processes)
+    trainer_class: type[Pretrainer] = Pretrainer
+    if isinstance(config, MineConfig):  # parts of it are the learner's own
+        from nn2llm.train.mine_trainer import MinePretrainer  # it stands on this module
+
+        trainer_class = MinePretrainer
+    with closing(trainer_class(config, run, processes, console)) as trainer:
         if not (goes_on and trainer.resume()):
             trainer.load_parent()
         result = trainer.train(StepProfiler(run.path, trainer.device) if profile else None)
@@ -120,9 +125,10 @@ class Pretrainer:
         self.model = GPT(config.model).to(self.device)
         self.model.gradient_checkpointing = config.gradient_checkpointing
         # The loss stays outside: compiled, it would hold all logits at once.
-        self.compute_hidden = (
+        self.compute_hidden: Callable[..., Tensor] = (
             torch.compile(self.model.compute_hidden) if config.compile else self.model.compute_hidden
         )
+        self.compute_loss: Callable[..., Tensor] = self.model.compute_loss
         self.parameters = list(self.model.parameters())
         self.optimizer = build_optimizer(
             self.model.named_parameters(), config.optimizer, split_rows=self.model.fused_rows()
@@ -159,7 +165,9 @@ class Pretrainer:
             return self._result()
         if self.processes.is_main:
             self.logs = RunLogs(self.run, keep_to_step=self.step)
-        self._say(self._describe())
+        self._say(
+            describe_run(config, self.dataset, step=self.step, num_parameters=count_parameters(self.model))
+        )
         self.model.train()
         with (
             Interrupts() as interrupts,
@@ -212,18 +220,11 @@ class Pretrainer:
         Raises:
             TrainingError: if loss or gradient are no numbers, or the loss has run away.
         """
-        factor = lr_factor(self.step, self.config.steps, self.config.schedule)
+        factor = self.compute_lr_factor()
         self.optimizer.set_lr_factor(factor)
         if self.config.model.dropout:
             torch.manual_seed(compute_step_seed(self.config.seed, self.step, self.processes.rank))
-        loss, num_labels = self.compute_gradients(self.loader.next_batch())
-        # All parts as one: where fp16 has overflowed, none of them may move.
-        optimizer = cast(torch.optim.Optimizer, self.optimizer)
-        self.scaler.unscale_(optimizer)
-        grad_norm = clip_grad_norm(self.parameters, self.config.max_grad_norm or math.inf)
-        self.scaler.step(optimizer)
-        self.scaler.update()
-        self.optimizer.zero_grad()
+        loss, num_labels, grad_norm = self.move(self.loader.next_batch())
         # Read only here: the device has the whole step before it, and is waited for once.
         loss_value, norm_value, num_new_tokens = loss.item(), grad_norm.item(), int(num_labels.item())
         # A step that fails here is never saved.
@@ -240,6 +241,26 @@ class Pretrainer:
             "grad_norm": norm_value,
         }
 
+    def move(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """The gradient, clipped, and the optimizer's step; returns loss, number of labels, gradient norm."""
+        loss, num_labels = self.compute_gradients(batch)
+        # All parts as one: where fp16 has overflowed, none of them may move.
+        optimizer = cast(torch.optim.Optimizer, self.optimizer)
+        self.scaler.unscale_(optimizer)
+        grad_norm = self.clip_gradients()
+        self.scaler.step(optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad()
+        return loss, num_labels, grad_norm
+
+    def compute_lr_factor(self) -> float:
+        """What multiplies the learning rates in the step to come."""
+        return lr_factor(self.step, self.config.steps, self.config.schedule)
+
+    def clip_gradients(self) -> Tensor:
+        """Bound the gradients' joint norm where the config says so; returns the norm before."""
+        return clip_grad_norm(self.parameters, self.config.max_grad_norm or math.inf)
+
     def compute_gradients(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Gradient of the mean loss over all labels of the step, whatever its micro-batches and processes.
 
@@ -254,7 +275,7 @@ class Pretrainer:
             micro = micro.to(self.device)
             with self.precision.autocast(self.device):
                 hidden = self.compute_hidden(micro.input_ids, document_ids=micro.document_ids)
-                loss = self.model.compute_loss(hidden, micro.labels, reduction="sum") / divisor
+                loss = self.compute_loss(hidden, micro.labels, reduction="sum") / divisor
             self.scaler.scale(loss).backward()
             total += loss.detach()
         self.processes.sum_gradients(self.parameters)
@@ -385,15 +406,4 @@ class Pretrainer:
             training_s=self.training_s,
             interrupted=not self.is_finished(),
             is_main=self.processes.is_main,
-        )
-
-    def _describe(self) -> str:
-        config, counts = self.config, self.dataset.counts["train"]
-        num_parameters = count_parameters(self.model)
-        tokens = config.steps * config.batch_size * config.num_tokens_in_row
-        verb = f"going on at step {self.step}" if self.step else "training"
-        return (
-            f"{verb}: {num_parameters:,} parameters, {config.steps:,} steps of {config.batch_size} × "
-            f"{config.num_tokens_in_row} tokens ({tokens / counts.num_tokens:.1f} times through "
-            f"{counts.num_tokens:,} tokens of {self.dataset.corpus_name}), {self.device}, {config.precision}"
         )

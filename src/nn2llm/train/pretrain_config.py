@@ -1,14 +1,17 @@
 """What a pretraining run is started with. Read before pretrain.py; presets.py holds named ones."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Literal
 
-from nn2llm.core.errors import ConfigError
+from nn2llm.core.config_io import config_from_dict
+from nn2llm.core.errors import ConfigError, DataError
+from nn2llm.core.files import read_json
 from nn2llm.models.gpt_config import GPTConfig
 from nn2llm.optim.combined import OptimizerConfig
 from nn2llm.optim.schedules import ScheduleConfig
 
-__all__ = ["PretrainConfig"]
+__all__ = ["MineConfig", "PretrainConfig", "load_pretrain_config"]
 
 MAX_SEED = 2**32 - 1
 """The largest that NumPy takes."""
@@ -110,3 +113,32 @@ class PretrainConfig:
     def num_tokens_in_row(self) -> int:
         """T, with the default filled in."""
         return self.model.max_seq_len if self.seq_len is None else self.seq_len
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MineConfig(PretrainConfig):
+    """A run in which parts are the learner's own (train/mine.py).
+
+    A class of its own, so that what other runs are found again by (their config) stays as it is.
+    """
+
+    mine: dict = field(default_factory=dict)
+    """SHA-256 of each part's code, by the part's name; the code is in the run's folder mine/."""
+
+    def without_mine(self) -> PretrainConfig:
+        """The settings alone: what flags change."""
+        return PretrainConfig(**{one.name: getattr(self, one.name) for one in fields(PretrainConfig)})
+
+
+def load_pretrain_config(path: Path) -> PretrainConfig:
+    """Read config.json of a pretraining run; a `MineConfig` where parts of it are the learner's own.
+
+    Raises:
+        ConfigError: if the file is missing, is not JSON, or does not fit.
+    """
+    try:
+        values = read_json(path)
+    except DataError as error:
+        raise ConfigError(str(error)) from error
+    is_mine = isinstance(values, dict) and "mine" in values
+    return config_from_dict(MineConfig if is_mine else PretrainConfig, values, where=str(path))

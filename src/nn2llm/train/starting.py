@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from nn2llm.core.config_io import load_config, save_config
+from nn2llm.core.config_io import save_config
 from nn2llm.core.device import choose_device, choose_num_threads, choose_precision, measure_matmul_speed
 from nn2llm.core.errors import ConfigError, DataError
 from nn2llm.core.files import write_json_atomic
@@ -26,9 +26,9 @@ from nn2llm.models.gpt_config import GPTConfig
 from nn2llm.tokenizers import Tokenizer
 from nn2llm.train.checkpoint import load_trained_model
 from nn2llm.train.distributed import Processes
-from nn2llm.train.pretrain_config import PretrainConfig
+from nn2llm.train.pretrain_config import PretrainConfig, load_pretrain_config
 
-__all__ = ["build_trial", "check_rows", "check_text", "prepare_data", "start_run"]
+__all__ = ["build_trial", "check_rows", "check_text", "describe_run", "prepare_data", "start_run"]
 
 
 def start_run(config: PretrainConfig, run: RunFolder, processes: Processes) -> PretrainConfig:
@@ -43,7 +43,7 @@ def start_run(config: PretrainConfig, run: RunFolder, processes: Processes) -> P
         check_rows(config, processes)
         _write_start(config, run, processes)
     processes.wait()
-    return load_config(PretrainConfig, run.config_path)
+    return load_pretrain_config(run.config_path)
 
 
 def check_rows(config: PretrainConfig, processes: Processes) -> None:
@@ -164,3 +164,15 @@ def check_text(dataset: TokenDataset, *, seq_len: int) -> None:
             f"The held-out part of {dataset.corpus_name} has {dataset.val_num_tokens} tokens; "
             "two are needed to predict one. Give more text."
         )
+
+
+def describe_run(config: PretrainConfig, dataset: TokenDataset, *, step: int, num_parameters: int) -> str:
+    """One line: what is trained, how long, on what text, where. Every `auto` of `config` is resolved."""
+    counts = dataset.counts["train"]
+    tokens = config.steps * config.batch_size * config.num_tokens_in_row
+    verb = f"going on at step {step}" if step else "training"
+    return (
+        f"{verb}: {num_parameters:,} parameters, {config.steps:,} steps of {config.batch_size} × "
+        f"{config.num_tokens_in_row} tokens ({tokens / counts.num_tokens:.1f} times through "
+        f"{counts.num_tokens:,} tokens of {dataset.corpus_name}), {config.device}, {config.precision}"
+    )
