@@ -8,6 +8,7 @@ Read base.py first, then the figure you want. Used by the cells and figures.py o
 from nn2llm.course.figures.base import Figure
 from nn2llm.course.figures.boundary import Boundary
 from nn2llm.course.figures.controls import choice, slider, switch
+from nn2llm.course.figures.draw import Draw
 from nn2llm.course.figures.errors import FigureError
 from nn2llm.course.figures.graph import Graph
 from nn2llm.course.figures.heatmap import Heatmap
@@ -20,6 +21,7 @@ from nn2llm.course.figures.tokens import Tokens
 
 __all__ = [
     "Boundary",
+    "Draw",
     "Figure",
     "FigureError",
     "Graph",
