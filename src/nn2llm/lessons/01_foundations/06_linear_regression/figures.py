@@ -15,12 +15,14 @@ from matplotlib.axes import Axes
 
 __all__ = [
     "Page",
+    "compare_fits",
     "draw_learning_rates",
     "draw_pages",
     "draw_path",
     "draw_scaled_bowls",
     "load_pages",
     "load_unseen_pages",
+    "losses_at",
     "thousands",
 ]
 
@@ -93,6 +95,48 @@ def thousands() -> tuple[np.ndarray, np.ndarray]:
     return np.array([p.chars for p in pages]) / 1000, np.array([p.tokens for p in pages]) / 1000
 
 
+def compare_fits() -> None:
+    """Prints how far three fits to the 38 pages are off: on those pages, and on seven unseen ones.
+
+    A has the characters, B the symbols as well, C also their squares and their product.
+    """
+    table = {}
+    for name, columns in (("A", _take_characters), ("B", _take_both), ("C", _take_bent)):
+        x, y = columns(load_pages()), np.array([page.tokens for page in load_pages()])
+        best = np.linalg.lstsq(x, y, rcond=None)[0]
+        unseen = columns(load_unseen_pages()) @ best
+        table[name] = np.sqrt(np.mean((x @ best - y) ** 2)), unseen
+    counted = np.array([page.tokens for page in load_unseen_pages()])
+    print(f"{'':36}{'A':>7}{'B':>7}{'C':>7}")
+    misses = "".join(f"{miss:7.0f}" for miss, _ in table.values())
+    print(f"{'the 38 pages: typical miss in tokens':36}{misses}")
+    for at, page in enumerate(load_unseen_pages()):
+        row = "".join(f"{unseen[at] / counted[at] - 1:+7.0%}" for _, unseen in table.values())
+        print(f"unseen: {page.name:28}{row}")
+    row = "".join(f"{unseen.sum() / counted.sum() - 1:+7.0%}" for _, unseen in table.values())
+    print(f"{'all seven unseen ones together':36}{row}")
+
+
+def _take_characters(pages: list[Page]) -> np.ndarray:
+    return np.array([[page.chars / 1000, 1.0] for page in pages])
+
+
+def _take_both(pages: list[Page]) -> np.ndarray:
+    return np.array([[page.chars / 1000, page.symbols / 1000, 1.0] for page in pages])
+
+
+def _take_bent(pages: list[Page]) -> np.ndarray:
+    x, s, one = _take_both(pages).T
+    return np.stack([x, s, x * s, x * x, s * s, one], axis=1)
+
+
+def losses_at(learning_rate: float, num_steps: int = 40) -> np.ndarray:
+    """The loss before the first step on all pages and after each, from w = 0.1 and b = 0."""
+    x, y = thousands()
+    path = descend(x, y, learning_rate=learning_rate, num_steps=num_steps)
+    return _loss(x, y, path[:, 0], path[:, 1])
+
+
 def draw_pages() -> None:
     """Every page as a dot, and what the rule of four characters a token says."""
     x, y = thousands()
@@ -137,12 +181,15 @@ def draw_path(learning_rate: float = 0.02, num_steps: int = 500) -> None:
 
 def draw_learning_rates(rates: Sequence[float] = (0.005, 0.02, 0.045, 0.05), num_steps: int = 40) -> None:
     """Loss against step for several learning rates, on a logarithmic axis."""
-    x, y = thousands()
     _, axes = plt.subplots(figsize=(7.4, 3.8))
     for rate, marker in zip(rates, "osv^", strict=True):
-        path = descend(x, y, learning_rate=rate, num_steps=num_steps)
-        losses = _loss(x, y, path[:, 0], path[:, 1])
-        axes.semilogy(losses, marker=marker, markevery=5, markersize=5, label=f"learning rate {rate:g}")
+        axes.semilogy(
+            losses_at(rate, num_steps),
+            marker=marker,
+            markevery=5,
+            markersize=5,
+            label=f"learning rate {rate:g}",
+        )
     axes.set(xlabel="step", ylabel="loss (thousand tokens)²", title="Four learning rates")
     axes.legend(frameon=False, loc="upper left")
 
