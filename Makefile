@@ -44,8 +44,8 @@ check: test-install ## style, types, the order of the rooms, docs/cli.md, the pa
 	$(RUN) -m nn2llm.cli.reference --check
 	$(RUN) hatch_build.py --check
 
-lessons: test-install ## run every cell of every lesson, and name what is wrong
-	$(RUN) -m nn2llm lesson lint
+lessons: test-install ## grade and run all of every lesson, two at a time, and name what is wrong
+	OMP_NUM_THREADS=1 $(RUN) -m nn2llm lesson lint --jobs 2
 
 format: test-install ## sort imports and format the code
 	$(RUN) -m ruff check --fix-only --select I

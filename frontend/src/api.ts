@@ -2,8 +2,16 @@
 
 const HEADERS = { "Content-Type": "application/json", "X-NN2LLM": "1" };
 
-/** What the server refused, in its own sentence. */
-export class ApiError extends Error {}
+/** What the server refused, in its own sentence; `status` is 0 where it did not answer. */
+export class ApiError extends Error {
+  constructor(
+    sentence: string,
+    readonly status = 0,
+    readonly body: Record<string, unknown> = {},
+  ) {
+    super(sentence);
+  }
+}
 
 export async function get<T>(path: string): Promise<T> {
   return read<T>(await reach(path, { headers: { Accept: "application/json" } }));
@@ -36,7 +44,8 @@ async function read<T>(response: Response): Promise<T> {
     // an error page
   }
   if (response.ok) return body as T;
-  const said = (body ?? {}) as { message?: unknown; error?: unknown; detail?: unknown };
-  const sentence = said.message ?? said.error ?? said.detail;
-  throw new ApiError(typeof sentence === "string" ? sentence : `The course answered ${response.status}.`);
+  const said = (body ?? {}) as Record<string, unknown>;
+  const sentence = said["message"] ?? said["error"] ?? said["detail"];
+  const words = typeof sentence === "string" ? sentence : `The course answered ${response.status}.`;
+  throw new ApiError(words, response.status, said);
 }

@@ -3,13 +3,17 @@
 import { report } from "./api.ts";
 import { distanceFromView, takeBreath } from "./dom.ts";
 import type { CellView } from "./lesson/cell.ts";
+import { startExercises } from "./lesson/exercise/start.ts";
 import { startNotes } from "./lesson/notes.ts";
 import type { LessonData } from "./lesson/protocol.ts";
+import { startQuizzes } from "./lesson/quiz.ts";
 import { startReading } from "./lesson/reading.ts";
 import { startRoutes } from "./lesson/route.ts";
 import { watchScrollers } from "./lesson/scrollers.ts";
 import { Session } from "./lesson/session.ts";
+import { startSitting } from "./lesson/sitting.ts";
 import { Toolbar } from "./lesson/toolbar.ts";
+import { startWords } from "./lesson/words.ts";
 
 const NEAR = "600px 0px";
 
@@ -42,6 +46,10 @@ function start(): void {
   watchFigures(session);
   startReading(data.slug);
   startNotes(data.slug);
+  startQuizzes(data, session);
+  startWords(data);
+  startSitting(data);
+  startExercises(data);
 }
 
 /** Editors in view first, then the rest in short slices; those in closed folds when they open. */

@@ -19,6 +19,10 @@ if (check) startMachineCheck(check);
 if (document.querySelector("[data-machine-running]")) awaitMachineCheck();
 const training = document.querySelector<HTMLElement>("[data-training]");
 if (training) void import("./site/training.ts").then(({ startTraining }) => startTraining(training));
+const outcomes = document.querySelector<HTMLElement>("[data-outcomes]");
+if (outcomes) void import("./site/outcomes.ts").then(({ startOutcomes }) => startOutcomes(outcomes));
+const review = document.querySelector<HTMLElement>("[data-review]");
+if (review) void import("./site/review.ts").then(({ startReview }) => startReview(review));
 // Lessons draw their formulas themselves; the glossary has some too.
 if (!document.getElementById("lesson-data") && document.querySelector(".math[data-tex]")) {
   void import("./lesson/mathematics.ts").then(({ renderMathematics }) => renderMathematics());

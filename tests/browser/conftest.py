@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.course.learning_course import write_learning_course
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
@@ -42,9 +44,10 @@ class Server:
     process: subprocess.Popen[str] | None = None
     link: str = ""
 
-    def start(self) -> None:
-        """Start it and wait for its link."""
+    def start(self, *, days_later: float = 0) -> None:
+        """Start it and wait for its link; its records think that it is so many days later."""
         environment = {**os.environ, "NN2LLM_HOME": str(self.home), "NN2LLM_RUNS": str(self.runs)}
+        environment["NN2LLM_TEST_DAYS_LATER"] = str(days_later)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "nn2llm", "start", "--no-browser", *self.arguments],
             env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -140,6 +143,12 @@ def small_course(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return write
+
+
+@pytest.fixture
+def learning_course(tmp_path: Path) -> Path:
+    """A course with exercises, quizzes, own words and a checkpoint."""
+    return write_learning_course(tmp_path / "lessons")
 
 
 class Cell:

@@ -6,7 +6,16 @@ import pytest
 
 AXE = Path(__file__).parents[2] / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 LESSON = "/lesson/linear-regression"
-PAGES = ("/", "/search?q=slope", "/glossary", "/map", "/settings", "/machine", "/lesson/perceptron")
+PAGES = (
+    "/",
+    "/search?q=slope",
+    "/glossary",
+    "/map",
+    "/outcomes",
+    "/settings",
+    "/machine",
+    "/lesson/perceptron",
+)
 ASK = """
 async () => {
   const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];

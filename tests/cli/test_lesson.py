@@ -8,10 +8,20 @@ from nn2llm.cli.main import main
 from nn2llm.course.lesson import Heading
 from nn2llm.course.loader import find_problems, load_course, load_lesson
 from nn2llm.course.skeleton import PARTS
+from nn2llm.course.skeleton_files import FILES
 from tests.course.conftest import SYLLABUS
 from tests.course.site_lessons import write_bundle
 
 FRONT = '---\nnumber: "1.1"\nslug: tensors\ntitle: Tensors\nminutes: 5\ndifficulty: 1\n---\n'
+BREATH = """
+## In one breath
+
+<details><summary>Ours, to compare</summary>
+
+Did you say: (1) what, (2) how, (3) why, (4) when?
+
+</details>
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +49,7 @@ def main_defaults() -> dict[str, object]:
 
 def write(folder: Path, code: str) -> None:
     text = f'{FRONT}\n## A cell\n\n```python id="answer"\n{code}\n```\n\nIt is <!-- from: answer -->42.\n'
+    text += BREATH
     (folder / "01_foundations" / "01_tensors" / "lesson.md").write_text(text, encoding="utf-8")
 
 
@@ -49,7 +60,7 @@ def test_build_and_lint_run_real_cells(lessons: Path, capsys: pytest.CaptureFixt
     assert 'href="lessons/tensors.html" class="stop is-ready"' in Path("public/map.html").read_text()
     assert main(["lesson", "lint", "--lessons", "lessons"]) == 0
     captured = capsys.readouterr()
-    assert "1 lesson, 1 cell run: nothing to mend." in captured.out
+    assert "1 lesson, 1 cell run, 0 exercises graded: nothing to mend." in captured.out
     assert "Running" not in captured.err  # the results were kept
 
 
@@ -75,14 +86,18 @@ def test_a_lesson_that_is_coming_cannot_be_linted(capsys: pytest.CaptureFixture[
     assert "is not written yet" in capsys.readouterr().err
 
 
-def test_new_writes_a_lesson_that_loads_without_a_problem(
+def test_new_writes_a_lesson_that_loads_and_says_what_is_not_written(
     lessons: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["lesson", "new", "1.2", "--lessons", "lessons"]) == 0
     path = lessons / "01_foundations" / "02_gradient_descent" / "lesson.md"
     assert "lesson lint 1.2" in capsys.readouterr().out
     course = load_course(lessons)
-    assert find_problems(course) == []
+    said = [str(problem).removeprefix(f"{path.parent}/") for problem in find_problems(course)]
+    assert said[0].startswith("lesson.md:19: This placeholder shows no question")
+    assert said[-1].startswith("exercises.yaml: No exercise is written yet.")
+    assert len(said) == 3
+    assert {item.name for item in path.parent.iterdir()} == {"lesson.md", *FILES}
     lesson = load_lesson(course.lesson("1.2"))
     assert (lesson.title, lesson.needs) == ("Descent", ("tensors",))
     assert [block.title for block in lesson.blocks if isinstance(block, Heading)] == [

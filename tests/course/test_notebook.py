@@ -186,6 +186,7 @@ def run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     from nbclient import NotebookClient
 
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setenv("NN2LLM_HOME", str(tmp_path / "home"))  # checks of exercises write there
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=100, kernel_name="python3").execute()
     return {cell.id: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}

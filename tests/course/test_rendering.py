@@ -225,7 +225,7 @@ def test_html_and_dangerous_links_are_shown_as_typed(render):
 def test_places_for_exercises_and_the_quiz(render):
     html = render("<!-- exercise: fit-it -->\n<!-- tour -->\n<!-- quiz -->\n").html
     assert '<div class="exercise" id="exercise-fit-it" data-exercise="fit-it">' in html
-    assert '<div class="quiz" data-quiz data-route="tour">' in html
+    assert '<div class="quiz" data-quiz="" data-route="tour">' in html
 
 
 PIECES = [

@@ -7,12 +7,14 @@ import { closeBrackets, closeBracketsKeymap } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
 import { python } from "@codemirror/lang-python";
 import { bracketMatching, indentOnInput, indentUnit, syntaxHighlighting } from "@codemirror/language";
-import { Annotation, EditorState, Prec } from "@codemirror/state";
+import { Annotation, EditorState, type Extension, Prec } from "@codemirror/state";
 import { EditorView, highlightSpecialChars, keymap, lineNumbers } from "@codemirror/view";
 import { classHighlighter } from "@lezer/highlight";
 
 import { announce, readNonce } from "../dom.ts";
 import { type AskLens, shapeLens } from "./lens.ts";
+
+const DESCRIPTION = "Tab indents. Press Escape, then Tab, to leave the editor. Shift-Enter runs.";
 
 /** Marks a change that did not come from this keyboard (another tab, reset), so that it is not sent back. */
 const fromOutside = Annotation.define<boolean>();
@@ -21,11 +23,15 @@ export interface EditorActions {
   onEdit(code: string): void;
   run(): void;
   runAndGoOn(): void;
-  askLens: AskLens;
+  /** Without it the editor has no shape lens: what it holds runs in no kernel. */
+  askLens?: AskLens;
+  /** What a screen reader says of its keys. */
+  description?: string;
+  extras?: Extension;
 }
 
 export class Editor {
-  private readonly view: EditorView;
+  readonly view: EditorView;
 
   constructor(parent: HTMLElement, code: string, label: string, actions: EditorActions) {
     this.view = new EditorView({ parent, state: makeState(code, label, actions) });
@@ -95,14 +101,15 @@ function makeState(code: string, label: string, actions: EditorActions): EditorS
       syntaxHighlighting(classHighlighter),
       EditorView.contentAttributes.of({
         "aria-label": label,
-        "aria-description": "Tab indents. Press Escape, then Tab, to leave the editor. Shift-Enter runs.",
+        "aria-description": actions.description ?? DESCRIPTION,
         tabindex: "0",
         spellcheck: "false",
         autocorrect: "off",
         autocapitalize: "off",
         translate: "no",
       }),
-      shapeLens(actions.askLens),
+      actions.askLens ? shapeLens(actions.askLens) : [],
+      actions.extras ?? [],
       leavingByTab(),
       Prec.highest(
         keymap.of([

@@ -75,6 +75,11 @@ export class Session {
     return this.byId.get(id);
   }
 
+  /** Run a cell as its button does; false where there is no connection. */
+  runCell(cell: CellView): boolean {
+    return this.run(cell);
+  }
+
   runAll(): void {
     this.flush();
     this.order({ type: "run_all" });
@@ -141,9 +146,9 @@ export class Session {
     };
   }
 
-  private run(cell: CellView): void {
+  private run(cell: CellView): boolean {
     this.pending.get(cell.id)?.save.flush();
-    this.order({ type: "run", cell: cell.id, code: cell.code });
+    return this.order({ type: "run", cell: cell.id, code: cell.code });
   }
 
   private order(message: Parameters<Connection["send"]>[0]): boolean {

@@ -14,8 +14,10 @@ const ANYWHERE: [string[], string][] = [
 const IN_LESSON: [string[], string][] = [
   [["n"], "Next lesson"],
   [["p"], "Previous lesson"],
+  [["1 – 9"], "In a question: choose an answer; Enter sends it"],
   [["Shift", "Enter"], "Run the cell and go to the next, if it is in view"],
-  [[MOD, "Enter"], "Run the cell and stay"],
+  [[MOD, "Enter"], "Run the cell and stay; in an exercise: check it"],
+  [["d"], "In the verdict of an exercise: name the mistake"],
   [["F1"], "What the variable at the cursor holds (also Ctrl-Space; with the mouse: point at it)"],
   [["Tab"], "Indent"],
   [["Esc", "then Tab"], "Leave the editor"],

@@ -15,10 +15,11 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from nn2llm import __version__
+from nn2llm.app.request_bodies import find_slug, read_body, take
 from nn2llm.app.state import SETTINGS, is_allowed
 from nn2llm.app.training import to_json
 from nn2llm.app.views import get_site
-from nn2llm.core.errors import ConfigError, DataError, LessonError, Nn2llmError
+from nn2llm.core.errors import ConfigError, DataError, Nn2llmError
 
 __all__ = ["router"]
 
@@ -28,30 +29,6 @@ _MAX_NOTES = 200_000
 _MAX_SECONDS = 3600
 _POLL_S = 1.0
 _BUSY = {"starting", "running", "measuring"}
-
-
-async def _read_body(request: Request) -> dict[str, Any]:
-    try:
-        body = json.loads(await request.body())
-    except (ValueError, RecursionError):  # nested too deep
-        body = None
-    if not isinstance(body, dict):
-        raise HTTPException(400, "The request's body is not a JSON object.")
-    return body
-
-
-def _take(body: dict[str, Any], key: str, kind: type | tuple[type, ...], default: Any = None) -> Any:
-    value = body.get(key, default)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise HTTPException(400, f"The field {key!r} is missing or not as it should be: {value!r:.60}.")
-    return value
-
-
-def _find_slug(request: Request, slug_or_number: str) -> str:
-    try:
-        return get_site(request).shelf.course.lesson(slug_or_number).slug
-    except LessonError as error:
-        raise HTTPException(404, str(error)) from error
 
 
 @router.get("/ping")
@@ -77,12 +54,12 @@ def get_progress(request: Request) -> dict[str, Any]:
 @router.post("/progress/{slug}")
 async def post_progress(request: Request, slug: str) -> dict[str, Any]:
     """{"read"} marks as read or not; {"section"}: the learner has read past it, and goes on there."""
-    body = await _read_body(request)
-    slug, store = _find_slug(request, slug), get_site(request).store
+    body = await read_body(request)
+    slug, store = find_slug(request, slug), get_site(request).store
     if "section" in body:
-        await asyncio.to_thread(store.set_section, slug, _take(body, "section", str)[:200])
+        await asyncio.to_thread(store.set_section, slug, take(body, "section", str)[:200])
     if "read" in body:
-        await asyncio.to_thread(store.set_read, slug, _take(body, "read", bool))
+        await asyncio.to_thread(store.set_read, slug, take(body, "read", bool))
     record = (await asyncio.to_thread(store.progress)).get(slug)
     return {"slug": slug, "read": record is not None and record.read}
 
@@ -96,8 +73,8 @@ def get_notes(request: Request, slug: str) -> dict[str, Any]:
 @router.post("/notes/{slug}")
 async def post_notes(request: Request, slug: str) -> dict[str, Any]:
     """{"text"}: keeps the learner's notes."""
-    body = await _read_body(request)
-    slug, text = _find_slug(request, slug), _take(body, "text", str)
+    body = await read_body(request)
+    slug, text = find_slug(request, slug), take(body, "text", str)
     if len(text) > _MAX_NOTES:
         raise HTTPException(413, f"Notes of {len(text):,} characters are too long; {_MAX_NOTES:,} fit.")
     await asyncio.to_thread(get_site(request).store.set_notes, slug, text)
@@ -107,8 +84,8 @@ async def post_notes(request: Request, slug: str) -> dict[str, Any]:
 @router.post("/time/{slug}")
 async def post_time(request: Request, slug: str) -> dict[str, Any]:
     """{"seconds"}: time spent on a lesson since the last call."""
-    body = await _read_body(request)
-    slug, seconds = _find_slug(request, slug), _take(body, "seconds", (int, float))
+    body = await read_body(request)
+    slug, seconds = find_slug(request, slug), take(body, "seconds", (int, float))
     if not 0 <= seconds <= _MAX_SECONDS:
         raise HTTPException(400, f"seconds must be between 0 and {_MAX_SECONDS}, got {seconds}.")
     await asyncio.to_thread(get_site(request).store.add_time, slug, float(seconds))
@@ -124,7 +101,7 @@ def get_settings(request: Request) -> dict[str, Any]:
 @router.post("/settings")
 async def post_settings(request: Request) -> dict[str, Any]:
     """{name: value, …}: changes those settings, all or none."""
-    site, body = get_site(request), await _read_body(request)
+    site, body = get_site(request), await read_body(request)
     for name, value in body.items():
         if name not in SETTINGS:
             raise HTTPException(400, f"There is no setting {name!r}; there are {', '.join(SETTINGS)}.")
@@ -152,7 +129,7 @@ def export(request: Request) -> Response:
 @router.post("/import")
 async def import_(request: Request) -> dict[str, Any]:
     """Takes in what /api/export gave; what is newer stays."""
-    body = await _read_body(request)
+    body = await read_body(request)
     try:
         summary = await asyncio.to_thread(get_site(request).store.import_json, body)
     except DataError as error:
@@ -201,9 +178,9 @@ async def training_events(request: Request) -> StreamingResponse:
 @router.post("/training/start")
 async def start_training(request: Request) -> dict[str, Any]:
     """{"name", "trade", "pronoun", "again"}: trains in the background; without a name, goes on."""
-    body, training = await _read_body(request), get_site(request).training
-    name, trade = _take(body, "name", str, ""), _take(body, "trade", str, "")
-    pronoun, again = _take(body, "pronoun", str, "they"), _take(body, "again", bool, False)
+    body, training = await read_body(request), get_site(request).training
+    name, trade = take(body, "name", str, ""), take(body, "trade", str, "")
+    pronoun, again = take(body, "pronoun", str, "they"), take(body, "again", bool, False)
     try:
         return await asyncio.to_thread(training.start, name, trade, pronoun, again=again)
     except ConfigError as error:

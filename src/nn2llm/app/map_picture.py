@@ -41,12 +41,21 @@ def draw_map(course: "Course", graph: "Graph", road: "Road") -> Markup:
         parts.append(_draw_edge(places[need], places[slug]))
     for lesson in course.lessons:
         x, y = places[lesson.slug]
-        state = road.lessons[lesson.slug].state
+        stone = road.lessons[lesson.slug]
+        state = stone.state
+        words = ", ".join(word for word in (state if state != "read" else "", stone.words) if word)
+        signs = "".join(sign for sign, word in stone.marks if word != "read")
         parts.append(
             f'<a href="/lesson/{escape(lesson.slug)}" class="stop is-{state}">'
-            f"<title>{escape(lesson.number)} {escape(lesson.title)} ({state})</title>"
+            f"<title>{escape(lesson.number)} {escape(lesson.title)} ({escape(words)})</title>"
             f'<circle cx="{x:.0f}" cy="{y:.0f}" r="{_RADIUS}"/>'
-            f'<text x="{x:.0f}" y="{y + 4:.0f}" text-anchor="middle">{escape(lesson.number)}</text></a>'
+            f'<text x="{x:.0f}" y="{y + 4:.0f}" text-anchor="middle">{escape(lesson.number)}</text>'
+            + (
+                f'<text class="signs" x="{x:.0f}" y="{y + 31:.0f}" text-anchor="middle">{signs}</text>'
+                if signs
+                else ""
+            )
+            + "</a>"
         )
     height = 8 + len(course.topics) * _ROW
     return Markup(

@@ -11,14 +11,17 @@ from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
 from markupsafe import Markup
 
+from nn2llm.app.api_learning import describe_review
 from nn2llm.app.example import load_example
 from nn2llm.app.map_picture import draw_map
 from nn2llm.app.pictures import draw_curve
-from nn2llm.app.road import build_road
+from nn2llm.app.road import LEGEND, build_road, judge_lesson
 from nn2llm.app.views import get_site, render, render_error
 from nn2llm.core.errors import LessonError, StorageError
 from nn2llm.course.lesson import Route
 from nn2llm.course.reading_time import compute_minutes
+from nn2llm.course.rendering_exercises import list_exercises
+from nn2llm.course.sittings import list_checkpoint_states
 
 __all__ = ["router"]
 
@@ -40,12 +43,15 @@ def home(request: Request) -> HTMLResponse:
         "home.html",
         course=course,
         road=road,
+        checkpoints=list_checkpoint_states(course, site.store),
         training=snapshot,
         training_curve=_draw_training(snapshot),
         training_samples=_pick_samples(snapshot["samples"]),
         example=load_example(),
         problems=course.problems,
         trouble=site.store.trouble,
+        review=describe_review(request),
+        legend=LEGEND,
     )
 
 
@@ -86,7 +92,7 @@ def lesson(request: Request, slug: str) -> Response:
         entry = course.lesson(slug)
     except LessonError as error:
         return render_error(request, 404, str(error))
-    before, after = course.neighbours(entry.slug)
+    before, after = course.neighbours(entry.slug, checkpoints=True)
     route = request.query_params.get("route", "")
     common: dict[str, Any] = {
         "entry": entry,
@@ -96,9 +102,10 @@ def lesson(request: Request, slug: str) -> Response:
         "route": route if route in _ROUTES else site.settings()["route"],
         "routes": _ROUTES,
         "needs": [_name_need(site, need) for need in entry.needs],
-        "unlocks": [course.lesson(slug) for slug in site.shelf.graph.nodes[entry.slug].needed_by],
+        "unlocks": _list_unlocked(site, entry.slug),
         "notes": site.store.notes(entry.slug),
         "progress": site.store.progress().get(entry.slug),
+        "stone": judge_lesson(course, site.store, entry),
     }
     if entry.slug in course.broken:
         path = course.broken[entry.slug].path
@@ -113,6 +120,7 @@ def lesson(request: Request, slug: str) -> Response:
     html = opened.rendered.html
     if common["route"] == "full":
         html = html.replace('<details class="fold"', '<details open class="fold"')
+    html, sitting = _fill_checkpoint(site, opened.lesson, html)
     common["needs"] = [_name_need(site, need) for need in opened.lesson.needs]
     data = {
         "slug": entry.slug,
@@ -123,12 +131,15 @@ def lesson(request: Request, slug: str) -> Response:
             for c in opened.lesson.cells
         ],
         "ws": f"/ws/lesson/{entry.slug}",
+        "exercises": list_exercises(entry.folder),
         "route": common["route"],
         "minutes_left": {
             name: {one.id: round(one.minutes_left, 1) for one in compute_minutes(opened.lesson, name)}
             for name in _ROUTES
         },
     }
+    if data["exercises"]:
+        site.warm_grader()
     done = common["progress"].sections_seen if common["progress"] is not None else ()
     minutes_left = sum(
         one.minutes for one in compute_minutes(opened.lesson, common["route"]) if one.id not in done
@@ -140,12 +151,32 @@ def lesson(request: Request, slug: str) -> Response:
         "lesson.html",
         lesson=opened.lesson,
         html=Markup(html),
+        sitting=sitting,
         outline=opened.rendered.outline,
         words=opened.rendered.words,
         minutes_left=minutes_left,
         data=data,
         **common,
     )
+
+
+def _list_unlocked(site: Any, slug: str) -> list[Any]:
+    node = site.shelf.graph.nodes.get(slug)  # a checkpoint is none: nothing needs it
+    return [] if node is None else [site.shelf.course.lesson(other) for other in node.needed_by]
+
+
+def _fill_checkpoint(site: Any, lesson: Any, page: str) -> tuple[str, dict[str, Any] | None]:
+    """A checkpoint's page with its mixed questions, and how it stands; any other page as it is, and None."""
+    from nn2llm.course.checkpoint_page import describe_sitting, fill_mixed
+    from nn2llm.course.checkpoints import is_checkpoint
+    from nn2llm.course.sittings import open_sitting
+
+    course = site.shelf.course
+    if not is_checkpoint(lesson.entry):
+        return page, None
+    with suppress(StorageError):  # while the disk is full it can be read, without its mixed questions
+        page = fill_mixed(page, course, open_sitting(course, site.store, lesson))
+    return page, describe_sitting(course, site.store, lesson.entry.topic)
 
 
 def _name_need(site: Any, slug: str) -> dict[str, Any]:
@@ -209,8 +240,10 @@ def map_page(request: Request) -> HTMLResponse:
         "map.html",
         picture=draw_map(course, site.shelf.graph, road),
         road=road,
+        checkpoints=list_checkpoint_states(course, site.store),
         graph=site.shelf.graph,
         course=course,
+        legend=LEGEND,
     )
 
 

@@ -1,18 +1,32 @@
-"""The road of home: topics and lessons with what was read, what is ready, and where to go on.
+"""The road of home: topics and lessons with what was read, done and remembered, and where to go on.
 
-Read after course/graph.py and course/store.py. Used by app/pages.py.
+Reading a lesson, doing its exercises unaided, doing them with the solution seen, and remembering it later are
+distinct: each has its word and its sign. Read after course/graph.py, course/store.py and course/review.py.
+Used by app/pages.py and `nn2llm learn status`.
 """
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from nn2llm.course.graph import find_next_lessons
+from nn2llm.course.review import find_remembered, list_exercises
 
 if TYPE_CHECKING:
     from nn2llm.course.lesson import Course, SyllabusLesson, Topic
+    from nn2llm.course.records_exercises import ExerciseState
     from nn2llm.course.store import Progress, Store
 
-__all__ = ["Road", "RoadLesson", "RoadTopic", "build_road"]
+__all__ = ["LEGEND", "Done", "Road", "RoadLesson", "RoadTopic", "build_road", "judge_lesson"]
+
+Done = Literal["no", "unaided", "with solution"]
+
+LEGEND = (
+    ("✓", "read", "you marked it as read"),
+    ("◆", "done unaided", "its exercises passed before you saw a solution"),
+    ("◇", "done with solution", "its exercises passed, a solution was seen before"),
+    ("★", "remembered", "a week later its questions were right again"),
+)
+"""Sign, word and meaning of what a stone of the road can show."""
 
 _UNWRITTEN_MINUTES = 45
 """What a lesson that is coming counts for in a topic's length."""
@@ -26,6 +40,33 @@ class RoadLesson:
     state: Literal["coming", "broken", "ready", "started", "read"]
     minutes: int | None
     """Of the core route; None for one that is coming."""
+    done: Done = "no"
+    """Whether all core exercises passed, and whether a solution was seen before."""
+    remembered: bool = False
+    """A week or later after they were first answered, the questions were right (course/review.py)."""
+    num_exercises: int = 0
+    """Core exercises."""
+    num_done: int = 0
+    """Of these, passed."""
+
+    @property
+    def marks(self) -> tuple[tuple[str, str], ...]:
+        """Sign and word of everything it shows, in the order of `LEGEND`."""
+        shown = {
+            "read": self.state == "read",
+            "done unaided": self.done == "unaided",
+            "done with solution": self.done == "with solution",
+            "remembered": self.remembered,
+        }
+        return tuple((sign, word) for sign, word, _ in LEGEND if shown[word])
+
+    @property
+    def words(self) -> str:
+        """What it shows in words: `read, done unaided`, `1 of 3 exercises done`; empty for a fresh one."""
+        words = [word for _, word in self.marks]
+        if self.done == "no" and self.num_done:
+            words.append(f"{self.num_done} of {self.num_exercises} exercises done")
+        return ", ".join(words)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,16 +117,13 @@ class Road:
 
 def build_road(course: "Course", store: "Store") -> Road:
     """The road as this learner sees it."""
-    progress = store.progress()
+    progress, states = store.progress(), store.exercises.states()
+    remembered = find_remembered(course, store)
     topics = tuple(
         RoadTopic(
             topic=topic,
             lessons=tuple(
-                RoadLesson(
-                    entry=entry,
-                    state=_judge(course, entry.slug, progress.get(entry.slug)),
-                    minutes=course.headers[entry.slug].minutes if entry.slug in course.headers else None,
-                )
+                _make_stone(course, entry, progress.get(entry.slug), states, entry.slug in remembered)
                 for entry in topic.lessons
             ),
         )
@@ -101,6 +139,41 @@ def build_road(course: "Course", store: "Store") -> Road:
         return Road(topics=topics, going_on=course.lesson(slug), section=progress[slug].section, begun=True)
     following = find_next_lessons(course, {slug for slug, record in progress.items() if record.read})
     return Road(topics=topics, going_on=following[0] if following else None, section="", begun=False)
+
+
+def judge_lesson(course: "Course", store: "Store", entry: "SyllabusLesson") -> RoadLesson:
+    """One stone of the road, for the lesson's own page."""
+    return _make_stone(
+        course,
+        entry,
+        store.progress().get(entry.slug),
+        store.exercises.states(),
+        entry.slug in find_remembered(course, store),
+    )
+
+
+def _make_stone(
+    course: "Course",
+    entry: "SyllabusLesson",
+    record: "Progress | None",
+    states: "dict[tuple[str, str], ExerciseState]",
+    remembered: bool,
+) -> RoadLesson:
+    exercises = [one for one in list_exercises(entry) if one.core]
+    found = [states[entry.slug, one.name] for one in exercises if (entry.slug, one.name) in states]
+    passed = [state for state in found if state.status == "passed"]
+    done: Done = "no"
+    if exercises and len(passed) == len(exercises):
+        done = "unaided" if all(state.unaided for state in passed) else "with solution"
+    return RoadLesson(
+        entry=entry,
+        state=_judge(course, entry.slug, record),
+        minutes=course.headers[entry.slug].minutes if entry.slug in course.headers else None,
+        done=done,
+        remembered=remembered,
+        num_exercises=len(exercises),
+        num_done=len(passed),
+    )
 
 
 def _judge(

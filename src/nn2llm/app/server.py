@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import NotModifiedResponse, StaticFiles
 
-from nn2llm.app import api, pages, sockets
+from nn2llm.app import api, api_exercises, api_learning, api_outcomes, pages, pages_mygpt, sockets
 from nn2llm.app.bundle import is_hashed
 from nn2llm.app.security import AccessRules, Guard
 from nn2llm.app.state import Site
@@ -79,7 +79,11 @@ def build_app(site: Site, *, with_kernels: bool = True) -> FastAPI:
     app.state.site = site
     app.add_middleware(GZipMiddleware, minimum_size=2000, compresslevel=5)
     app.include_router(pages.router)
+    app.include_router(pages_mygpt.router)
     app.include_router(api.router)
+    app.include_router(api_exercises.router)
+    app.include_router(api_learning.router)
+    app.include_router(api_outcomes.router)
     app.include_router(sockets.router)
     app.add_api_route("/widgets/{name}", _serve_widget, methods=["GET"])
     app.mount("/static", _BundleFiles(directory=site.bundle.folder, check_dir=False), name="static")

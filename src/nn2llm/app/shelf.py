@@ -18,6 +18,8 @@ __all__ = ["OpenLesson", "Shelf"]
 
 _LOOK_AGAIN_S = 1.0
 _MAX_RENDERED = 24
+_PAGE_FILES = ("lesson.md", "exercises.yaml", "quiz.yaml")
+"""What a lesson's page is made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class Shelf:
 
         with self._lock:
             entry = self.course.lesson(slug)
-            stamp = _stamp_of(entry.folder / "lesson.md")
+            stamp = tuple(_stamp_of(entry.folder / name) for name in _PAGE_FILES)
             kept = self._open.get(entry.slug)
             if kept is not None and kept[0] == stamp:
                 return kept[1]

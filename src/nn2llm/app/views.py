@@ -18,11 +18,12 @@ from nn2llm import __version__
 from nn2llm.app.bundle import REMEDY
 from nn2llm.app.security import NONCE_KEY
 from nn2llm.core.progress import format_count, format_duration
+from nn2llm.course.portfolio_words import format_measured, name_state
 
 if TYPE_CHECKING:
     from nn2llm.app.state import Site
 
-__all__ = ["get_site", "keep_hyphens", "render", "render_error", "say_minutes"]
+__all__ = ["code_words", "get_site", "keep_hyphens", "render", "render_error", "say_minutes"]
 
 
 _ICON = (
@@ -52,6 +53,15 @@ def keep_hyphens(text: str) -> Markup:
     return Markup(" ").join(words)
 
 
+def code_words(sentence: str) -> Markup:
+    """A sentence whose words between backticks are code."""
+    pieces = sentence.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(piece) if at % 2 else escape(piece)
+        for at, piece in enumerate(pieces)
+    )
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -66,6 +76,9 @@ def _environment() -> Environment:
         "duration": format_duration,
         "count": format_count,
         "keep_hyphens": keep_hyphens,
+        "code_words": code_words,
+        "measured": format_measured,
+        "evidence_state": name_state,
     }
     return environment
 

@@ -1,6 +1,7 @@
-"""`nn2llm learn status | open | notebook`: the course from the terminal.
+"""`nn2llm learn …`: the course from the terminal.
 
-Read course/store.py and course/notebook.py. What needs the grader (check, watch, hint) comes with it.
+Read course/store.py and course/notebook.py for status, open and notebook, which are here; exercises (check,
+watch, hint, solution, reset) are in learn_exercises.py and learn_watch.py.
 """
 
 import webbrowser
@@ -11,18 +12,23 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from tyro.conf import Positional, arg, subcommand
 
+from nn2llm.cli.learn_exercises import Check, Hint, Reset, Solution, check, hint, reset, solution
+from nn2llm.cli.learn_portfolio import PortfolioCommand, write_portfolio_files
+from nn2llm.cli.learn_watch import Watch, watch
 from nn2llm.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from nn2llm.app.road import Road, RoadTopic
+    from nn2llm.app.road import Road, RoadLesson, RoadTopic
 
-__all__ = ["Notebook", "Open", "Status", "main"]
+__all__ = ["Check", "Hint", "Notebook", "Open", "Reset", "Solution", "Status", "Watch", "main"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Status:
-    """Say how far you are: lessons read, time spent, and what comes next."""
+    """Say how far you are: lessons read, exercises done, what is remembered, and what comes next."""
 
+    lesson: Annotated[Positional[str], arg(metavar="LESSON")] = ""
+    """One lesson's exercises and your files, by its number or slug. Default: the whole course."""
     all: bool = False
     """Every lesson, also those that are coming."""
     lessons: Annotated[Path | None, arg(metavar="FOLDER")] = None
@@ -59,6 +65,12 @@ _Command = (
     Annotated[Status, subcommand("status")]
     | Annotated[Open, subcommand("open")]
     | Annotated[Notebook, subcommand("notebook")]
+    | Annotated[Check, subcommand("check")]
+    | Annotated[Watch, subcommand("watch")]
+    | Annotated[Hint, subcommand("hint")]
+    | Annotated[Solution, subcommand("solution")]
+    | Annotated[Reset, subcommand("reset")]
+    | Annotated[PortfolioCommand, subcommand("portfolio")]
 )
 
 
@@ -72,9 +84,47 @@ def main(argv: list[str]) -> int:
 
     command = tyro.cli(_Command, prog="nn2llm learn", args=argv)
     require_packages("yaml", "markdown_it", "pygments")
-    if isinstance(command, Notebook):
-        return _notebook(command)
-    return _open(command) if isinstance(command, Open) else _status(command)
+    match command:
+        case Notebook():
+            return _notebook(command)
+        case Open():
+            return _open(command)
+        case Check():
+            return check(command)
+        case Watch():
+            return watch(command)
+        case Hint():
+            return hint(command)
+        case Solution():
+            return solution(command)
+        case Reset():
+            return reset(command)
+        case PortfolioCommand():
+            return write_portfolio_files(command)
+        case Status():
+            return _status_of_lesson(command) if command.lesson else _status(command)
+
+
+def _status_of_lesson(command: Status) -> int:
+    """Its exercises, one a line."""
+    from nn2llm.cli.learn_exercises import open_exercises
+    from nn2llm.cli.learn_verdict import say_path
+
+    with open_exercises(command.lessons) as exercises:
+        entry = exercises.course.lesson(command.lesson)
+        tasks = exercises.list_tasks(entry.slug)
+        print(f"{entry.number}  {entry.title}" + ("" if tasks else "  (no exercises yet)"))
+        for task in tasks:
+            state = exercises.state(task.slug, task.name)
+            words = {"new": "not begun" if not state["exists"] else "begun", "tried": "tried"}
+            done = "done unaided" if state["unaided"] else "passed, solution seen"
+            said = words.get(state["status"], done)
+            dots = "•" * task.exercise.difficulty
+            facts = f"{said:<22} {task.exercise.minutes:>3} min  {dots:<5}"
+            print(f"   {task.name:<24} {facts}  {task.exercise.title}")
+            if state["exists"]:
+                print(f"   {'':<24} {say_path(state['path'])}")
+    return 0
 
 
 def _status(command: Status) -> int:
@@ -115,8 +165,22 @@ def _print_topic(topic: "RoadTopic", seconds: dict[str, float], everything: bool
             facts.append({"started": "begun", "broken": "cannot be shown"}[lesson.state])
         if seconds.get(lesson.entry.slug, 0) >= 60:
             facts.append(f"{_say_time(seconds[lesson.entry.slug])} spent")
+        facts += _say_work(lesson)
         mark = marks.get(lesson.state, " ")
         print(f"   [{mark}] {lesson.entry.number:<5} {lesson.entry.title}  ({', '.join(facts)})")
+
+
+def _say_work(lesson: "RoadLesson") -> list[str]:
+    """Exercises done, and whether the lesson is remembered."""
+    facts = []
+    if lesson.num_exercises:
+        if lesson.done == "no":
+            facts.append(f"{lesson.num_done} of {lesson.num_exercises} exercises")
+        else:
+            facts.append("done unaided" if lesson.done == "unaided" else "done, solution seen")
+    if lesson.remembered:
+        facts.append("remembered")
+    return facts
 
 
 def _print_next(road: "Road") -> None:

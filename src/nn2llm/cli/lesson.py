@@ -4,6 +4,7 @@ Read course/site/build.py, course/results.py and course/skeleton.py, which do th
 """
 
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +13,11 @@ import tyro
 from rich.console import Console
 from tyro.conf import Positional, arg, subcommand
 
+from nn2llm.cli.lesson_table import print_table
+from nn2llm.core.errors import ConfigError
+
 if TYPE_CHECKING:
+    from nn2llm.course.exercises.records import Exercise
     from nn2llm.course.graph import Graph
     from nn2llm.course.lesson import Cell, Course, Lesson, LessonProblem
 
@@ -40,7 +45,12 @@ class Lint:
     lesson: Annotated[Positional[tuple[str, ...]], arg(metavar="LESSON ...")] = ()
     """Numbers or slugs. Default: every lesson that is written."""
     cells: bool = True
-    """Run the cells: those that fail, checks, and numbers that the text quotes. --no-cells only reads."""
+    """Run the cells: those that fail, checks, and numbers that the text quotes. --no-cells is quick."""
+    graders: bool = True
+    """Grade each exercise's starter, solution, accepted answers and mistakes. With --no-cells --no-graders,
+    lessons are only read."""
+    jobs: int = 1
+    """How many lessons' cells run at once."""
     lessons: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Folder of lessons instead of those that come with nn2llm."""
 
@@ -129,15 +139,32 @@ def _lint(command: Lint) -> int:
     from nn2llm.course.linting import lint_lessons
     from nn2llm.course.loader import load_course
 
+    if command.jobs < 1:
+        raise ConfigError(
+            f"--jobs is {command.jobs}. It must be at least 1; 2 fits a machine with two cores."
+        )
     course = load_course(command.lessons)
     slugs = {course.lesson(name).slug for name in command.lesson} or None
     say = _Progress()
-    report = lint_lessons(course, slugs, run_cells=command.cells, on_cell=say.cell)
-    say.end()
+    try:
+        report = lint_lessons(
+            course,
+            slugs,
+            run_cells=command.cells,
+            run_graders=command.graders,
+            jobs=command.jobs,
+            on_cell=say.cell,
+            on_exercise=say.exercise,
+        )
+    finally:
+        say.end()
     _print_problems(report.problems)
     for sentence in report.remarks:
-        print(sentence)
+        print(f"Remark: {sentence}".replace(f"{Path.cwd()}/", ""))
+    print_table(report.rows)
     looked = f"{_count(report.num_lessons, 'lesson')}, {_count(report.num_cells, 'cell')} run"
+    if command.graders:
+        looked += f", {_count(report.num_graded, 'exercise')} graded"
     print(f"{looked}: {_count(len(report.problems), 'problem') if report.problems else 'nothing to mend'}.")
     return 1 if report.problems else 0
 
@@ -154,23 +181,31 @@ def _new(command: New) -> int:
 
 
 class _Progress:
-    """One line on a terminal that says which cell runs; in a file or pipe, one line a lesson."""
+    """One line on a terminal that says what runs; in a file or pipe, one a lesson. For several threads."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
-        self._lesson = ""
+        self._lock = threading.Lock()
+        self._said: set[tuple[str, str]] = set()
 
     def cell(self, lesson: "Lesson", cell: "Cell") -> None:
-        line = f"{lesson.entry.number} {lesson.title}: {cell.id}"
-        if self._console.is_terminal:
-            width = self._console.width - 1
-            print(f"\r{line[:width]:<{width}}", end="", file=sys.stderr, flush=True)
-        elif lesson.slug != self._lesson:
-            print(f"Running {lesson.entry.number} {lesson.title}", file=sys.stderr, flush=True)
-        self._lesson = lesson.slug
+        self._say(lesson, "Running", cell.id)
+
+    def exercise(self, lesson: "Lesson", exercise: "Exercise") -> None:
+        self._say(lesson, "Grading", exercise.name)
+
+    def _say(self, lesson: "Lesson", verb: str, what: str) -> None:
+        with self._lock:
+            if self._console.is_terminal:
+                width = self._console.width - 1
+                line = f"{verb} {lesson.entry.number} {lesson.title}: {what}"
+                print(f"\r{line[:width]:<{width}}", end="", file=sys.stderr, flush=True)
+            elif (verb, lesson.slug) not in self._said:
+                print(f"{verb} {lesson.entry.number} {lesson.title}", file=sys.stderr, flush=True)
+            self._said.add((verb, lesson.slug))
 
     def end(self) -> None:
-        if self._lesson and self._console.is_terminal:
+        if self._said and self._console.is_terminal:
             print("\r" + " " * (self._console.width - 1) + "\r", end="", file=sys.stderr, flush=True)
 
 

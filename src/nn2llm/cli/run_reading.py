@@ -4,10 +4,8 @@ A run folder holds config.json and metrics.jsonl (DESIGN.md, "A run folder"). Th
 be appending to the metrics while we read. Read core/run_folder.py before. Used by runs.py and sample.py.
 """
 
-import json
 import math
 import os
-import struct
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any, Literal
 from nn2llm.core.errors import DataError
 from nn2llm.core.files import read_json
 from nn2llm.core.run_folder import read_json_lines, runs_root
+from nn2llm.core.stored_weights import count_stored_parameters
 
 __all__ = [
     "Metrics",
@@ -175,7 +174,7 @@ def summarize_run(run: Path, root: Path, *, now: float | None = None) -> RunSumm
         ),
         step=step,
         num_steps=num_steps,
-        num_parameters=_find_setting(flat, "num_parameters") or _count_stored_parameters(run),
+        num_parameters=_find_setting(flat, "num_parameters") or count_stored_parameters(run),
         loss=sum(losses[-_LAST_STEPS:]) / len(losses[-_LAST_STEPS:]) if losses else None,
         val_loss=as_number(best.get("val_loss")),
         val_bits_per_byte=as_number(best.get("val_bits_per_byte")),
@@ -220,21 +219,3 @@ def measure_folder(folder: Path) -> int:
             except OSError:  # the trainer has renamed it meanwhile
                 continue
     return total
-
-
-def _count_stored_parameters(run: Path) -> int | None:
-    """Sum of the sizes of all tensors in the newest checkpoint, from the safetensors headers alone."""
-    for checkpoint in sorted((run / "checkpoints").glob("step_*"), reverse=True):
-        files = sorted(checkpoint.glob("model*.safetensors"))
-        try:
-            return sum(map(_count_tensors, files)) if files else None
-        except (OSError, ValueError, KeyError, TypeError, struct.error):
-            continue
-    return None
-
-
-def _count_tensors(path: Path) -> int:
-    with open(path, "rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(min(length, 100_000_000)))
-    return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")

@@ -1,4 +1,4 @@
-"""What a lesson's own cells import: `verify`, which checks an equation by numbers.
+"""What a lesson's cells import: `verify`, which checks an equation; in notebooks `check`, for exercises.
 
 A verify cell computes both sides of an equation by independent routes, and a plausible false version of it:
 
@@ -19,7 +19,7 @@ from typing import Any
 
 from nn2llm.core.errors import LessonError
 
-__all__ = ["VerificationError", "Verified", "equation_of_cell", "verify"]
+__all__ = ["VerificationError", "Verified", "check", "equation_of_cell", "verify"]
 
 # The page's name for a result; also course/kernels/protocol.py, which a cell has no need to import.
 _MIME = "application/vnd.nn2llm.verify+json"
@@ -90,6 +90,24 @@ def verify(
     if not result.ok:
         raise VerificationError(result.message)
     return result
+
+
+def check(exercise: str, *functions: Any, **fields: Any) -> Any:
+    """Check what you wrote for an exercise, in a notebook.
+
+    `check("linear-regression/gradient-step", gradient_step)` takes the functions. Where an exercise asks to
+    fill something in, name each answer: `check("linear-regression/which-fit", fit="b")`.
+    What is checked is also kept in your file of that exercise, which the course's page and your editor show.
+
+    Returns:
+        The verdict, which Jupyter shows; `bool(…)` of it says whether all passed.
+
+    Raises:
+        LessonError: if there is no such exercise, or a function or answer that it asks for is missing.
+    """
+    from nn2llm.course.notebook_check import check_in_notebook
+
+    return check_in_notebook(exercise, functions, fields)
 
 
 def _compare(lhs: Any, rhs: Any, false_twin: Any, atol: float, route: str, eq: str | None) -> Verified:

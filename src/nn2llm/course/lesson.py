@@ -243,6 +243,11 @@ class Lesson:
         return tuple(block for block in walk_blocks(self.blocks) if isinstance(block, Equation))
 
     @property
+    def places(self) -> tuple[Placeholder, ...]:
+        """Where exercises and questions stand, in reading order."""
+        return tuple(block for block in walk_blocks(self.blocks) if isinstance(block, Placeholder))
+
+    @property
     def sections(self) -> tuple[Section, ...]:
         """The blocks under each heading."""
         sections: list[Section] = []
@@ -303,22 +308,34 @@ class Course:
     """Seen while loading. Problems inside a lesson's text: `loader.find_problems`."""
     broken: dict[str, LessonProblem] = field(default_factory=dict)
     """Lessons that are written but cannot be shown, by slug."""
+    checkpoints: dict[int, SyllabusLesson] = field(default_factory=dict)
+    """By topic: what ends it, written or coming. They are none of the lessons (course/checkpoints.py)."""
 
     @property
     def lessons(self) -> tuple[SyllabusLesson, ...]:
         """All lessons in the order of the course."""
         return tuple(lesson for topic in self.topics for lesson in topic.lessons)
 
+    @property
+    def entries(self) -> tuple[SyllabusLesson, ...]:
+        """All lessons, and after those of a topic its checkpoint: everything that has a folder."""
+        entries: list[SyllabusLesson] = []
+        for topic in self.topics:
+            entries += topic.lessons
+            if topic.number in self.checkpoints:
+                entries.append(self.checkpoints[topic.number])
+        return tuple(entries)
+
     def lesson(self, slug_or_number: str) -> SyllabusLesson:
-        """The lesson of that slug (`linear-regression`) or number (`1.6`).
+        """The lesson of that slug (`linear-regression`) or number (`1.6`), or checkpoint (`1.C`).
 
         Raises:
             LessonError: if there is none.
         """
-        for lesson in self.lessons:
+        for lesson in self.entries:
             if slug_or_number in (lesson.slug, lesson.number):
                 return lesson
-        names = [name for lesson in self.lessons for name in (lesson.slug, lesson.number)]
+        names = [name for lesson in self.entries for name in (lesson.slug, lesson.number)]
         raise LessonError(
             f"There is no lesson {slug_or_number!r}.{suggest(slug_or_number, names)} "
             "A lesson is named by its number or slug, like 1.6 or linear-regression."
@@ -328,10 +345,22 @@ class Course:
         """Whether that lesson is written and can be opened; its text may still prove to be broken."""
         return slug in self.headers and slug not in self.broken
 
-    def neighbours(self, slug: str) -> tuple[SyllabusLesson | None, SyllabusLesson | None]:
-        """The lessons before and after, written or coming; None at the ends."""
-        lessons = self.lessons
-        at = lessons.index(self.lesson(slug))
+    def neighbours(
+        self, slug: str, *, checkpoints: bool = False
+    ) -> tuple[SyllabusLesson | None, SyllabusLesson | None]:
+        """The lessons before and after, written or coming; None at the ends.
+
+        With `checkpoints`, those that are written count too; one that is asked for always does.
+        """
+        asked = self.lesson(slug)
+        lessons = tuple(
+            entry
+            for entry in self.entries
+            if entry == asked
+            or self.checkpoints.get(entry.topic) != entry
+            or (checkpoints and self.is_ready(entry.slug))
+        )
+        at = lessons.index(asked)
         return (
             lessons[at - 1] if at else None,
             lessons[at + 1] if at + 1 < len(lessons) else None,

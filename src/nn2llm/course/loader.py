@@ -8,11 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from nn2llm.core.errors import LessonError
+from nn2llm.course.checkpoints import keep_known_needs, list_checkpoints
 from nn2llm.course.checks import check_blocks
+from nn2llm.course.exercises.problems import find_exercise_problems
 from nn2llm.course.front_matter import ProblemList, parse_front_matter
 from nn2llm.course.graph import drop_bad_needs
 from nn2llm.course.lesson import Course, Lesson, LessonHeader, LessonProblem, SyllabusLesson, suggest
 from nn2llm.course.parsing import parse_body
+from nn2llm.course.quiz_places import check_lesson_quiz, find_see_problems
 from nn2llm.course.syllabus import get_lessons_folder, load_syllabus
 
 __all__ = ["find_problems", "load_course", "load_lesson"]
@@ -28,7 +31,9 @@ def load_course(lessons_folder: Path | None = None) -> Course:
     """
     folder = lessons_folder or get_lessons_folder()
     heads, topics = load_syllabus(folder)
-    entries = {lesson.slug: lesson for topic in topics for lesson in topic.lessons}
+    lessons = {lesson.slug: lesson for topic in topics for lesson in topic.lessons}
+    checkpoints = list_checkpoints(topics)
+    entries = lessons | {entry.slug: entry for entry in checkpoints.values()}
     problems: list[LessonProblem] = []
     headers: dict[str, LessonHeader] = {}
     folders: dict[str, Path] = {}
@@ -46,7 +51,15 @@ def load_course(lessons_folder: Path | None = None) -> Course:
         slug = by_folder.get(path.parent)
         if slug is not None and slug not in headers and found.fatal is not None:
             broken[slug] = found.fatal
-    needs = drop_bad_needs(entries, headers, folders, problems)
+    needs = drop_bad_needs(lessons, headers, folders, problems)
+    checkpoints = {
+        topic: replace(
+            entry,
+            needs=keep_known_needs(entry, headers.get(entry.slug), lessons, problems),
+            folder=folders.get(entry.slug, entry.folder),
+        )
+        for topic, entry in checkpoints.items()
+    }
     topics = tuple(
         replace(
             topic,
@@ -57,7 +70,15 @@ def load_course(lessons_folder: Path | None = None) -> Course:
         )
         for topic in topics
     )
-    return Course(folder=folder, topics=topics, headers=headers, problems=problems, broken=broken, **heads)
+    return Course(
+        folder=folder,
+        topics=topics,
+        headers=headers,
+        problems=problems,
+        broken=broken,
+        checkpoints=checkpoints,
+        **heads,
+    )
 
 
 def _read_lines(path: Path, problems: ProblemList, *, header_only: bool = False) -> list[str]:
@@ -157,6 +178,7 @@ def _parse(entry: SyllabusLesson) -> tuple[Lesson | None, ProblemList]:
         )
     blocks = parse_body(lines, header.body_line, problems)
     check_blocks(header, entry.folder, blocks, problems)
+    check_lesson_quiz(entry.folder, blocks, problems)
     if problems.fatal is not None:
         return None, problems
     lesson = Lesson(
@@ -195,8 +217,10 @@ def load_lesson(entry: SyllabusLesson) -> Lesson:
 def find_problems(course: Course) -> list[LessonProblem]:
     """Everything wrong in the course: what loading it saw, and what is wrong inside each lesson's text."""
     found = list(course.problems)
-    for entry in course.lessons:
+    for entry in course.entries:
         if course.is_ready(entry.slug):
-            _, problems = _parse(entry)
-            found += sorted(problems.found, key=lambda problem: problem.line)
+            lesson, problems = _parse(entry)
+            found += sorted(problems.found, key=lambda problem: (problem.path.name, problem.line))
+            found += find_exercise_problems(entry.folder, None if lesson is None else lesson.places)
+    found += find_see_problems(course, load_lesson)
     return found

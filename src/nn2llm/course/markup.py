@@ -60,7 +60,7 @@ _SYMBOLS |= {
     "to": "→",
 }
 _ACCENTS = {"hat": "\u0302", "bar": "\u0304", "tilde": "\u0303"}
-_RESERVED = ("eq-", "term-", "cell-", "exercise-")  # the anchors of what is no heading
+_RESERVED = ("eq-", "term-", "cell-", "exercise-", "question-")  # the anchors of what is no heading
 _ABBREVIATIONS = ("e.g.", "i.e.", "cf.", "vs.", "etc.", "eq.", "fig.", "al.", "sec.")
 
 

@@ -31,12 +31,15 @@ from nn2llm.course.lesson import (
 )
 from nn2llm.course.loader import load_lesson
 from nn2llm.course.markup import find_sentence, find_term, to_plain_text
+from nn2llm.course.notebook_exercises import build_exercise_cells, format_questions
 from nn2llm.course.notebook_text import (
     format_equation,
     format_lesson_link,
     format_markdown,
     format_placeholder,
 )
+from nn2llm.course.quiz_places import place_questions
+from nn2llm.course.quizzes import load_questions
 
 __all__ = ["build_notebook", "name_notebook", "write_notebooks"]
 
@@ -58,7 +61,7 @@ _INSTALL = """\
 **Before you begin.** The cells need nn2llm. On your own machine: `make start` (or `python start.py`) in the \
 folder of nn2llm installs it into `.venv`; choose that Python as the kernel of this notebook. In Colab: \
 upload the folder, then run `%pip install "./nn2llm[course]"` in a cell of its own. The live page of this \
-lesson, with its exercises, opens with `nn2llm start`."""
+lesson opens with `nn2llm start`."""
 
 
 def name_notebook(entry: SyllabusLesson) -> str:
@@ -155,6 +158,7 @@ class _Writer:
         self.lesson = lesson
         self.notebooks = notebooks
         self.cells: list[dict[str, Any]] = []
+        self.questions = place_questions(lesson.blocks, load_questions(lesson.folder))
         self._waiting: list[str] = []
         self._num_texts = 0
 
@@ -199,6 +203,8 @@ class _Writer:
                     self.add_cell(block)
                 case Fold():
                     self.add_fold(block)
+                case Placeholder() if block.kind == "exercise":
+                    self.add_exercise(block)
                 case _:
                     self._waiting.append(self.format_block(block))
 
@@ -221,10 +227,26 @@ class _Writer:
         ]
         self.add_code(cell.id, code, tags)
 
+    def add_exercise(self, place: Placeholder) -> None:
+        """The task, a cell to write in, a cell that checks."""
+        name = place.name or ""
+        cells = build_exercise_cells(self.lesson.folder, self.lesson.slug, name)
+        if cells is None:
+            self._waiting.append(format_placeholder(place))
+            return
+        self.end_text()
+        self.add_text(self.format(cells.task))
+        if cells.starter:
+            self.add_code(f"exercise-{name}", cells.starter, ["exercise"])
+        self.add_code(f"check-{name}", cells.check, ["raises-exception"])
+
     def add_fold(self, fold: Fold) -> None:
         """<details> cannot hold cells: a fold that has some becomes a part with a heading and an end."""
         summary = to_plain_text(fold.summary)
-        if any(isinstance(block, Cell) for block in walk_blocks(fold.blocks)):
+        if any(
+            isinstance(block, Cell) or (isinstance(block, Placeholder) and block.kind == "exercise")
+            for block in walk_blocks(fold.blocks)
+        ):
             self.end_text()
             self._waiting.append(f"### {self.format(fold.summary)}")
             self.add_blocks(fold.blocks)
@@ -241,7 +263,8 @@ class _Writer:
             case Equation():
                 return format_equation(block)
             case Placeholder():
-                return format_placeholder(block)
+                questions = self.questions.get(block.line, ()) if block.kind == "quiz" else ()
+                return self.format(format_questions(questions)) or format_placeholder(block)
             case Fold():
                 inside = "\n\n".join(self.format_block(inner) for inner in block.blocks)
                 summary = _escape(to_plain_text(block.summary))

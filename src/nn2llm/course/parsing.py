@@ -146,18 +146,18 @@ class _Parser:
         elif word == "eq":
             self.end_prose()
             self.take_equation_mark(at, words[1:])
-        elif text == "quiz" or (word == "exercise" and len(words) == 2):
+        elif text == "quiz" or text.startswith("quiz:") or (word == "exercise" and len(words) == 2):
             self.end_prose()
             tour = self.take_tour()
-            if text == "quiz":
-                self.add(Placeholder(kind="quiz", name=None, line=at, tour=tour))
+            if word == "quiz":
+                self.add(Placeholder(kind="quiz", name=" ".join(words[1:]) or None, line=at, tour=tour))
             else:
                 self.add(Placeholder(kind="exercise", name=words[1], line=at, tour=tour))
         elif word in _MARKS:
             self.problems.add(
                 at,
                 f"The mark {text!r} is not complete. Marks are 'tour', 'eq 1.6.2 derived', 'exercise: NAME', "
-                "'quiz', and 'from: CELL' before a number.",
+                "'quiz', 'quiz: ID ID', and 'from: CELL' before a number.",
             )
         elif hint := suggest(word.lower(), _MARKS):
             self.problems.add(at, f"Unknown mark {text!r}.{hint}")

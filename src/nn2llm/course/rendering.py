@@ -6,6 +6,7 @@ stylesheet and frontend/ stand on: change them together. Mathematics keeps its T
 
 import html
 from collections.abc import Iterable
+from pathlib import Path
 
 from nn2llm.course.highlighting import highlight_code
 from nn2llm.course.inline import (
@@ -32,6 +33,11 @@ from nn2llm.course.lesson import (
     walk_blocks,
 )
 from nn2llm.course.markup import make_anchor, to_plain_text
+from nn2llm.course.own_words import OwnWords, find_words_in_section
+from nn2llm.course.quiz_places import place_questions
+from nn2llm.course.quiz_rendering import render_place
+from nn2llm.course.quizzes import Question, load_questions
+from nn2llm.course.rendering_exercises import render_exercise_place
 
 __all__ = ["render_lesson"]
 
@@ -39,9 +45,12 @@ _CELL_SUMMARIES = {"figure": "How this figure is drawn", "verify": "How this is 
 
 
 def render_lesson(
-    lesson: Lesson, *, course: Course | None = None, links: Links | None = None
+    lesson: Lesson, *, course: Course | None = None, links: Links | None = None, answers: bool = False
 ) -> RenderedLesson:
-    """The lesson's page. With `course`, references to equations of other lessons are links too."""
+    """The lesson's page. With `course`, references to equations of other lessons are links too.
+
+    With `answers`, questions hold their answers in folds, for pages that no server stands behind.
+    """
     state = PageState(
         slug=lesson.slug,
         links=links or Links(),
@@ -53,18 +62,23 @@ def render_lesson(
     for block in walk_blocks(lesson.blocks):
         if isinstance(block, Prose):
             learn_references(block.markdown, state)
-    return _Renderer(state).render(lesson)
+    return _Renderer(state, lesson.folder, answers=answers).render(lesson)
 
 
 class _Renderer:
-    def __init__(self, state: PageState) -> None:
+    def __init__(self, state: PageState, folder: Path, *, answers: bool = False) -> None:
         self.state = state
+        self.folder = folder
+        self.answers = answers
+        self.questions: dict[int, tuple[Question, ...]] = {}
         self.outline: list[tuple[int, str, str]] = []
         self.words = 0
         self.fold_depth = 0
+        self.own_words: OwnWords | None = None
         self.drawn_equations: set[str] = set()
 
     def render(self, lesson: Lesson) -> RenderedLesson:
+        self.questions = place_questions(lesson.blocks, load_questions(lesson.folder))
         pieces = [self.render_section(section) for section in lesson.sections]
         return RenderedLesson(html="\n".join(pieces), outline=tuple(self.outline), words=self.words)
 
@@ -73,6 +87,9 @@ class _Renderer:
         begin = f'<section class="part" id="{html.escape(section.id)}" data-route="{route}"'
         if not section.tour and any(getattr(block, "tour", False) for block in section.blocks):
             begin += " data-has-tour"  # the tour shows its heading and the marked blocks
+        self.own_words = find_words_in_section(section)
+        if self.own_words is not None:
+            begin += " data-own-words"
         heading = ""
         if section.title:
             plain = to_plain_text(section.title)
@@ -111,7 +128,18 @@ class _Renderer:
             if level == 3 and not self.fold_depth:
                 self.outline.append((3, anchor, to_plain_text(title)))
         self.state.headings.clear()
+        if self.own_words is not None and block is self.own_words.points_block:
+            text += self.render_points(self.own_words.points)
         return text
+
+    def render_points(self, points: Iterable[str]) -> str:
+        """What the reader ticks once theirs is written; hidden until the page's script shows it."""
+        items = "".join(
+            '<li><label><input type="checkbox" autocomplete="off"> '
+            f"{render_inline(point, self.state)}</label></li>"
+            for point in points
+        )
+        return f'<ul class="own-points" aria-label="Did you say" hidden>{items}</ul>\n'
 
     def render_cell(self, cell: Cell) -> str:
         name = html.escape(cell.id)
@@ -165,16 +193,26 @@ class _Renderer:
         inside = self.render_blocks(fold.blocks)
         self.fold_depth -= 1
         summary = render_inline(fold.summary, self.state)
-        return f'<details class="fold"{_tour(fold.tour)}><summary>{summary}</summary>\n{inside}\n</details>'
+        is_ours = self.own_words is not None and fold is self.own_words.fold
+        kind = "fold ours" if is_ours else "fold"  # the full route opens the others alone
+        return f'<details class="{kind}"{_tour(fold.tour)}><summary>{summary}</summary>\n{inside}\n</details>'
 
     def render_placeholder(self, place: Placeholder) -> str:
         if place.kind == "quiz":
-            text = "<p>Coming here: questions to check yourself.</p>"
-            return f'<div class="quiz" data-quiz{_tour(place.tour)}>{text}</div>'
-        name = html.escape(place.name or "")
-        return (
-            f'<div class="exercise" id="exercise-{name}" data-exercise="{name}"{_tour(place.tour)}>'
-            f"<p>Coming here: an exercise, <em>{name}</em>.</p></div>"
+            return self.render_quiz(place)
+        text, title = render_exercise_place(self.folder, place.name or "", self.state, _tour(place.tour))
+        if title and not self.fold_depth:
+            self.outline.append((3, f"exercise-{place.name}", to_plain_text(title)))
+        return text
+
+    def render_quiz(self, place: Placeholder) -> str:
+        return render_place(
+            self.state.slug,
+            self.questions.get(place.line, ()),
+            self.state,
+            name=place.name or "",
+            attributes=_tour(place.tour),
+            answers=self.answers,
         )
 
 

@@ -39,6 +39,11 @@ _VERSION = 1
 # What a cell cannot reach: these change often and change no result.
 _OUT_OF_REACH = ("app", "cli", "lessons", "course")
 _IN_REACH = ("course/cells.py", "course/figures", "course/kernels/inside")
+# Of the lesson's folder: its text, whose cells count one by one, and what the graders and quizzes read.
+_NOT_FOR_CELLS = (
+    "lesson.md", "exercises.yaml", "exercise.py", "checks.py", "mistakes.py", "accepted.py", "solution.py",
+    "quiz.yaml",
+)  # fmt: skip
 _PACKAGES = ("torch", "numpy", "matplotlib")
 _NUMBER = re.compile(r"(?<![\w.])[-+−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?%?")
 
@@ -95,7 +100,7 @@ def compute_fingerprint(lesson: Lesson) -> str:
     for cell in lesson.cells:
         digest.update(json.dumps([cell.id, cell.kind, cell.eq, cell.code]).encode())
     for path in sorted(path for path in lesson.folder.rglob("*") if path.is_file()):
-        if path.name != "lesson.md" and "__pycache__" not in path.parts:
+        if path.name not in _NOT_FOR_CELLS and "__pycache__" not in path.parts:
             digest.update(path.relative_to(lesson.folder).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 

@@ -233,7 +233,7 @@ def _collect_words(blocks: tuple[Block, ...]) -> list[str]:
                 ]
             case Equation(number=str() as number):
                 words.append(f"({number})")
-            case Placeholder(name=str() as name):
+            case Placeholder(kind="exercise", name=str() as name):
                 words.append(name)
             case _:
                 pass

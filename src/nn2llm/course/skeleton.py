@@ -1,6 +1,7 @@
-"""A new lesson: its folder, and lesson.md with the front matter filled in and the ten parts as headings.
+"""A new lesson: its folder, lesson.md with the ten parts as headings, and its other files, begun as comments.
 
-Read syllabus.py before. Used by `nn2llm lesson new`. What makes a lesson good: LESSONS.md.
+Read syllabus.py before. Used by `nn2llm lesson new`. What makes a lesson good: LESSONS.md. The linter says of
+a file that is only begun that nothing is written yet.
 """
 
 import json
@@ -8,7 +9,9 @@ from pathlib import Path
 
 from nn2llm.core.errors import LessonError
 from nn2llm.core.files import write_bytes_atomic
+from nn2llm.course.checkpoints import is_checkpoint, write_checkpoint_skeleton
 from nn2llm.course.lesson import Course, SyllabusLesson
+from nn2llm.course.skeleton_files import write_files
 
 __all__ = ["PARTS", "write_skeleton"]
 
@@ -42,14 +45,23 @@ PARTS: tuple[tuple[str, bool, str], ...] = (
 )
 """(heading, on the tour, what belongs there)."""
 
+OURS = "Ours, to compare"
+_OURS = "Three sentences of ours.\n\nDid you say: (1) this, (2) that, (3) a third, (4) a fourth point?"
+
 
 def write_skeleton(course: Course, entry: SyllabusLesson) -> Path:
-    """Write lesson.md of a lesson that is not written yet; returns its path.
+    """Write the files of a lesson that is not written yet; returns the path of its lesson.md.
+
+    Files beside lesson.md that are there already stay.
 
     Raises:
-        LessonError: if it is there already.
+        LessonError: if lesson.md is there already.
         StorageError: if it cannot be written.
     """
+    if is_checkpoint(entry):
+        path = write_checkpoint_skeleton(entry)
+        write_files(entry.folder)
+        return path
     path = entry.folder / "lesson.md"
     if path.exists():
         raise LessonError(f"Lesson {entry.number} is there already: {path}. Edit it, or move it away first.")
@@ -72,5 +84,8 @@ def write_skeleton(course: Course, entry: SyllabusLesson) -> Path:
         lines += ["", f"## {title}", *(["<!-- tour -->"] if on_tour else []), "", f"<!-- {what} -->"]
         if title in ("Before you start", "Check yourself"):
             lines += ["", "<!-- quiz -->"]
+        if title == "In one breath":
+            lines += ["", "<details>", f"<summary>{OURS}</summary>", "", _OURS, "", "</details>"]
     write_bytes_atomic(path, ("\n".join(lines) + "\n").encode())
+    write_files(entry.folder)
     return path

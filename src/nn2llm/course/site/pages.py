@@ -84,7 +84,7 @@ class Pages:
 
     def lesson(self, lesson: Lesson, results: Mapping[str, CellResult], save: SaveFile) -> str:
         """A lesson with the outputs of its cells. Without any result, it says that nothing was run."""
-        rendered = render_lesson(lesson, course=self.course, links=_LINKS)
+        rendered = render_lesson(lesson, course=self.course, links=_LINKS, answers=True)
         verdicts = [
             verdict
             for result in results.values()
