@@ -379,3 +379,34 @@ def test_a_formula_is_drawn_or_says_where_it_stops(ask, grader):
     assert "bracket" in bad["error_html"]
     assert 0 <= bad["position"] <= 4
     assert api_exercises.MAX_EXPRESSION >= 200
+
+
+@pytest.mark.parametrize(
+    "verdict",
+    [
+        {},
+        {"checks": 5},
+        {"checks": [5], "message": "x"},
+        {"message": {"a": 1}, "checks": []},
+        {"part": 5, "message": "x"},
+        {"checks": [{"name": "a", "field": ["x"]}], "message": "x"},
+        {"checks": [check_of(evidence={"lines": 5})]},
+        {"status": "passed", "checks": [check_of()]},
+    ],
+)
+def test_a_verdict_from_an_import_that_is_none_leaves_the_exercise_open(ask, grader, verdict):
+    blank = {"exercise": "x", "status": "failed", "message": "", "seed": 1, "elapsed_s": 0.1, "checks": []}
+    blank |= {"error": None, "printed": "", "cut": False}
+    shared = {"slug": "first-lesson", "name": "gradient-step"}
+    for said, is_shown in ((verdict and blank | verdict, False), (blank, True)):
+        at = f"2026-01-01T00:00:0{int(is_shown)}+00:00"
+        row = {**shared, "id": f"a{is_shown}", "at": at, "status": "failed", "text": "x"}
+        tables = {
+            "attempts": [{**row, "verdict": json.dumps(said)}],
+            "exercises": [{**shared, "passed_at": None, "solution_seen_at": None, "hints_seen": 1}],
+        }
+        body = {"format": "nn2llm-course", "version": 3, "tables": tables}
+        assert ask("POST", "/api/import", json=body).status_code == 200
+        answer = ask("GET", AT)
+        assert answer.status_code == 200
+        assert (answer.json()["last"] is not None) == is_shown

@@ -320,3 +320,39 @@ def test_a_page_that_is_none_changes_nothing(ask):
     said = ask("POST", f"{FIRST}/jam", json={"answer": 0, "page": "nowhere"}).json()
     assert said["first_right"] is True
     assert "sitting" not in said
+
+
+PREDICT = """\
+- id: predict
+  concept: shapes
+  kind: predict
+  cell: fit
+  text: Which shape?
+  answer: (3,)
+  review: false
+  why: One number for each.
+"""
+
+
+@pytest.fixture
+def with_prediction(lessons: Path) -> None:
+    path = lessons / "00_beginning/01_first_lesson/quiz.yaml"
+    path.write_text(QUIZ + PREDICT, encoding="utf-8")
+
+
+@pytest.mark.usefixtures("with_prediction")
+def test_half_a_surrogate_pair_in_an_answer_does_not_break_the_lesson(ask) -> None:
+    asked = ask("POST", f"{FIRST}/how-many", content=b'{"answer": "3\\ud800"}')
+    assert asked.status_code in (200, 400)
+    assert ask("POST", f"{FIRST}/predict", content=b'{"answer": "a\\ud800"}').json()["right"] is False
+    assert ask("GET", FIRST).json()["questions"]["predict"]["answer"] == "a?"
+
+
+@pytest.mark.usefixtures("with_prediction")
+def test_an_imported_answer_with_half_a_surrogate_pair_can_be_sent(ask) -> None:
+    row = {"slug": "first-lesson", "question": "predict", "first_right": 0, "last_right": 0, "times": 1}
+    row |= {"first_at": "2026-01-01T00:00:00+00:00", "at": "2026-01-01T00:00:00+00:00"}
+    tables = {"quiz_answers": [{**row, "last_answer": '"a\\ud800"'}]}
+    body = {"format": "nn2llm-course", "version": 3, "tables": tables}
+    assert ask("POST", "/api/import", json=body).status_code == 200
+    assert ask("GET", FIRST).json()["questions"]["predict"]["answer"] == "a?"

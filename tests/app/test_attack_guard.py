@@ -186,7 +186,7 @@ def test_an_import_cannot_break_the_pages(ask: Ask, site: Site) -> None:
     tables = {"settings": [row, {**row, "name": "theme", "value": "[]"}]}
     body = {"format": "nn2llm-course", "version": 1, "tables": tables}
     assert ask("POST", "/api/import", json=body).status_code == 200
-    site.store._write("UPDATE settings SET value = 'no JSON' WHERE name = 'theme'", ())
+    site.store.write("UPDATE settings SET value = 'no JSON' WHERE name = 'theme'", ())
     assert ask("GET", "/").status_code == 200
     assert ask("GET", "/api/settings").json()["max_kernels"] == 3
 
@@ -197,13 +197,21 @@ def test_a_lesson_can_be_read_while_the_disk_is_full(
     def full(*args: object, **kwargs: object) -> None:
         raise StorageError("course.db could not be used (disk is full). Free disk space.")
 
-    monkeypatch.setattr(site.store, "_write", full)
+    monkeypatch.setattr(site.store, "writing", full)
     assert ask("GET", "/lesson/first-lesson").status_code == 200
     answer = ask("POST", "/api/notes/first-lesson", json={"text": "x"})
     assert (answer.status_code, answer.json()["error"]) == (
         500,
         "course.db could not be used (disk is full). Free disk space.",
     )
+
+
+def test_damaged_records_are_said_on_a_whole_page(ask: Ask, site: Site) -> None:
+    site.store.connection.close()
+    answer = ask("GET", "/")
+    assert answer.status_code == 500
+    assert "course.db could not be used" in answer.text
+    assert "</html>" in answer.text
 
 
 # --- tickets and proofs -------------------------------------------------------------------------------------

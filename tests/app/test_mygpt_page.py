@@ -70,9 +70,10 @@ def test_the_newest_run_with_own_parts_is_named(ask: Ask, site: Site) -> None:
     write_run(root, "plain", {}, [1.0], at=3000)
     page = fold(ask("GET", "/mygpt").text)
     assert (
-        "Last run with your own gelu, rope: <code>newer</code>, held-out loss <strong>2.500</strong>" in page
+        "Last run with your own gelu, rope: <code>newer</code>, best held-out loss <strong>2.500</strong>"
+        in page
     )
-    assert "(1.250 bits a byte) after 30 steps." in page
+    assert "(1.250 bits a byte) after 20 steps." in page
 
 
 def test_a_run_that_was_not_evaluated_yet_and_damaged_ones(ask: Ask, site: Site) -> None:

@@ -1,6 +1,7 @@
 """The page of what the learner can show, their own words, checkpoints and the portfolio, over HTTP."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -145,8 +146,6 @@ def test_it_is_written_into_the_home_folder_and_changes_are_not_lost(ask: Ask, s
 
 
 def read_questions(page: str) -> list[tuple[str, str]]:
-    import re
-
     return [(slug, name) for name, slug in re.findall(r'data-question="([^"]+)" data-lesson="([^"]+)"', page)]
 
 
@@ -154,7 +153,28 @@ def test_home_and_map_have_the_checkpoint_at_the_end_of_its_topic(ask: Ask) -> N
     home = ask("GET", "/").text
     assert home.index("1.2</span>") < home.index("1.C</span> Checkpoint") < home.index("2.1</span>")
     assert home.count('class="checkpoint is-ready"') == 1
-    assert f'href="/lesson/{SLUG}">1.C Checkpoint</a> <span class="soft">ready' in ask("GET", "/map").text
+    assert f'href="/lesson/{SLUG}">1.C Checkpoint</a> <span class="soft">(ready)' in ask("GET", "/map").text
+
+
+def test_the_map_draws_it_as_a_diamond_that_says_how_it_stands(ask: Ask) -> None:
+    def title() -> str:
+        page = ask("GET", "/map").text
+        (found,) = re.findall(
+            rf'href="/lesson/{SLUG}" class="stop (is-\w+)"><title>([^<]*)</title><path', page
+        )
+        return " ".join(found)
+
+    assert title() == "is-ready 1.C Checkpoint: Foundations (ready)"
+    slug, question = read_questions(ask("GET", f"/lesson/{SLUG}").text)[0]
+    ask("POST", f"/api/quiz/{slug}/{question}", json={"answer": 0, "page": SLUG})
+    assert title() == "is-started 1.C Checkpoint: Foundations (begun, not passed yet)"
+
+
+def test_home_leads_to_the_learners_own_gpt_and_to_the_review(ask: Ask) -> None:
+    home = ask("GET", "/").text
+    assert '<a href="/mygpt">Your own GPT</a>' in home
+    assert '<a href="/review">Review</a>' in home
+    assert ask("GET", "/mygpt").status_code == ask("GET", "/review").status_code == 200
 
 
 def test_its_page_asks_its_questions_and_says_how_it_stands(ask: Ask) -> None:

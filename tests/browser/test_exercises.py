@@ -205,7 +205,7 @@ def test_wrong_then_evidence_diagnosis_hint_right_and_all_of_it_lasts(open_lesso
     page.keyboard.press("Control+Enter")
     verdict = panel.wait_for("passed")
     assert "done unaided" in verdict.inner_text()
-    assert "What is it?" not in verdict.inner_text()
+    assert "What went wrong?" not in verdict.inner_text()
 
     # a new page, then a new server: everything comes from there
     page.reload()

@@ -87,7 +87,7 @@ def test_a_lesson_a_checkpoint_a_portfolio_and_a_week_later(serve, open_context,
     assert "mean_of(" in verdict.inner_text()
     assert "3.98" in verdict.inner_text()  # what came back, before any word on why
     assert "did not divide" not in verdict.inner_text()
-    verdict.get_by_role("button", name="What is it?").click()
+    verdict.get_by_role("button", name="What went wrong?").click()
     verdict.get_by_text("did not divide by how many there are").wait_for()
     box = reader.exercise("mean-of")
     box.get_by_role("button", name="Hint (1 of 3)").click()

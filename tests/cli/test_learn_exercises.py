@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from nn2llm.cli.learn_verdict import print_diagnosis, print_verdict
+from nn2llm.cli.learn_verdict import has_diagnosis, print_diagnosis, print_sentence, print_verdict
 from nn2llm.cli.learn_watch import Watcher, run_watch
 from nn2llm.cli.main import main
 from nn2llm.core.errors import StorageError
@@ -97,8 +97,8 @@ def test_hints_solution_status_and_reset(grader: FakeGrader, capsys: pytest.Capt
     assert learn("status", "1.1") == 0
     said = capsys.readouterr().out
     for words in (
-        "double-it                passed, solution seen",
-        "which-one                begun",
+        "double-it                  done with solution",
+        "which-one                  begun",
         "not begun",
     ):
         assert words in said
@@ -112,6 +112,11 @@ def test_hints_solution_status_and_reset(grader: FakeGrader, capsys: pytest.Capt
     assert "..." in file("double_it.py").read_text(encoding="utf-8")
     (kept,) = [path for path in file(".history/double_it").iterdir() if path.name[0].isdigit()]
     assert kept.read_text(encoding="utf-8") == RIGHT
+    assert "To have yours back: nn2llm learn reset 1.1 double-it --back" in capsys.readouterr().out
+    assert learn("reset", "1.1", "double-it", "--back") == 0
+    assert file("double_it.py").read_text(encoding="utf-8") == RIGHT
+    assert learn("reset", "1.1", "which-one", "--back") == 1
+    assert "Nothing of 'which-one' was overwritten yet" in capsys.readouterr().err
 
 
 VERDICT = {
@@ -154,6 +159,25 @@ def test_a_verdict_shows_evidence_first_and_the_diagnosis_when_asked() -> None:
     out = io.StringIO()
     print_diagnosis(Console(file=out), {"status": "failed", "checks": []})
     assert "not one of the mistakes" in out.getvalue()
+
+
+def test_what_it_is_says_nothing_of_unfinished_work_and_that_a_mistake_is_unknown() -> None:
+    unfinished = VERDICT | {"status": "unfinished"}
+    assert not has_diagnosis(unfinished)
+    assert "What it is: nothing yet. Finish it first." in show(unfinished, diagnosis=True)
+    unknown = VERDICT | {"checks": [{**check, "diagnosis": None} for check in VERDICT["checks"]]}
+    assert "not one of the mistakes that this exercise knows" in show(unknown, diagnosis=True)
+
+
+def test_mathematics_is_spelled_and_a_terminal_breaks_between_words() -> None:
+    verdict = VERDICT | {"message": "The slope along $w$ is " + "very " * 12 + "far off."}
+    assert "The slope along w is very" in show(verdict)
+    out = io.StringIO()
+    console = Console(file=out, width=40, soft_wrap=True, force_terminal=True, no_color=True)
+    print_sentence(console, verdict["message"])
+    lines = out.getvalue().splitlines()
+    assert len(lines) > 1
+    assert all(line.startswith("  ") and len(line) <= 40 for line in lines)
 
 
 def test_an_error_shows_the_learners_lines() -> None:
@@ -243,7 +267,7 @@ def test_watch_listens_to_keys(watched: Watched, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("nn2llm.cli.learn_watch._key_waits", lambda seconds: True)
     run_watch(watched.watcher, lambda: next(keys))
     said = watched.take()
-    assert "What it is: not one of the mistakes" in said
+    assert "What it is: nothing yet. Finish it first." in said
     assert "Hint 1 of 3: Look at x." in said
     run_watch(watched.watcher, lambda: None)  # no more keys can come
 

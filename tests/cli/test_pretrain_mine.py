@@ -8,6 +8,7 @@ import torch
 
 from nn2llm.cli.main import main
 from nn2llm.course.mygpt import adopt_part
+from nn2llm.train.mine import describe_own_parts
 from tests.models.part_answers import attention, source
 
 TEXT = "".join(
@@ -80,10 +81,44 @@ def test_a_wrong_part_refuses_the_run_before_anything_is_written(tmp_path, adopt
     assert "check 'no mask' fails: scaled_dot_product_attention(query=float32 (2, 3, 5, 4), " in message
     assert "returned float32 (2, 3, 5, 4) [" in message
     assert "expected float32" in message
-    assert "`nn2llm learn check a-lesson write-attention`, or train without it by --mine-without" in message
+    assert "`nn2llm learn check a-lesson write-attention`; or train without it by --mine-without" in message
     assert not (tmp_path / "run").exists()
     assert pretrain("--mine-without", "attention", *QUICK, "--out", "run") == 0  # as it said
     assert list(json.loads((tmp_path / "run/config.json").read_text())["mine"]) == ["adamw"]
+
+
+def test_a_part_that_does_not_fit_the_run_s_size_refuses_it_too(tmp_path, adopt, capsys):
+    adopt("swiglu", source("swiglu").text.replace("return", "assert len(gate) < 6, 'two rows'\n    return"))
+    message = refused(capsys, "--mine", *QUICK, "--out", "run", code=1)
+    assert "Your part swiglu failed on 8 rows of 32 tokens, the size of this run: AssertionError" in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_prints_are_left_out_and_that_is_said(adopt, capsys):
+    adopt("swiglu", source("swiglu").text.replace("return", "print('again')\n    return"))
+    assert pretrain("--mine", *QUICK, "--out", "run") == 0
+    out = capsys.readouterr().out
+    assert "What your part swiglu prints is left out" in out
+    assert "again" not in out
+
+
+def test_a_folder_of_the_user_s_own_is_never_emptied(tmp_path, adopt, capsys):
+    """--out may be any folder, and `mine` is a usual name."""
+    adopt("adamw")
+    (tmp_path / "run/mine").mkdir(parents=True)
+    (tmp_path / "run/mine/diary.txt").write_text("dear diary")
+    refused(capsys, "--mine", *QUICK, "--corpus", "no-such-text", "--out", "run", code=1)
+    assert [path.name for path in (tmp_path / "run/mine").iterdir()] == ["diary.txt"]
+    assert pretrain("--mine", *QUICK, "--out", "run") == 0
+    assert (tmp_path / "run/mine/diary.txt").read_text() == "dear diary"
+
+
+def test_rows_that_are_not_split_are_said(adopt, capsys):
+    adopt("training_step")
+    assert pretrain("--mine", *QUICK, "--micro-batch-size", "2", "--out", "run") == 0
+    assert "Your training_step takes all 8 rows at once: micro_batch_size 2 does not split them." in (
+        capsys.readouterr().out
+    )
 
 
 def test_a_part_that_was_changed_by_hand_is_checked_anew(adopt, capsys):
@@ -135,7 +170,7 @@ def test_resume_takes_the_run_s_own_code(tmp_path, adopt, capsys):
     path.write_text("nonsense(")  # what stands in mygpt now does not matter
     capsys.readouterr()
     assert pretrain("--out", "run", "--resume") == 0
-    assert "Going on with your swiglu, as copied into run/mine: 2 checks hold." in capsys.readouterr().out
+    assert "Going on with your swiglu, as copied into run/mine: 2 checks passed." in capsys.readouterr().out
     assert pretrain("--mine", "--out", "run", "--resume") == 0  # says what is so already
     assert "goes on with the parts that it was started with: swiglu" in refused(
         capsys, "--mine-parts", "swiglu", "--out", "run", "--resume"
@@ -191,6 +226,32 @@ def test_sample_writes_with_the_library_s_parts_and_says_so(adopt, capsys):
     own = capsys.readouterr()
     assert "Temperature and top-k by your part sampling." in own.err
     assert own.out == plain.out  # the same rule, the same draw
+
+
+def test_a_model_that_was_trained_from_it_says_so_too(adopt, capsys):
+    adopt("attention")
+    assert pretrain("--mine", *QUICK, "--out", "runs/own") == 0
+    assert pretrain("--init-from", "runs/own", *QUICK[2:], "--out", "runs/child") == 0
+    assert describe_own_parts(Path("runs/child")) == (
+        "runs/own, which it was trained from, was trained with your attention; the library's parts write, on "
+        "the same weights."
+    )
+    capsys.readouterr()
+    assert main(["chat", "own", "--prompt", "the ", "--max-new-tokens", "3", "--device", "cpu"]) == 0
+    assert "Trained with your attention" in capsys.readouterr().err
+
+
+def test_a_rule_that_fails_while_it_writes_is_named(adopt, capsys):
+    text = source("sampling").text.replace(
+        "    probs = torch.s", "    assert logits.shape[-1] < 99, 'big'\n    probs = torch.s"
+    )
+    adopt("sampling", text)
+    assert pretrain(*QUICK, "--out", "runs/own") == 0
+    capsys.readouterr()
+    assert main(["sample", "own", "--mine", "--prompt", "the ", "--device", "cpu"]) == 1
+    message = capsys.readouterr().err
+    assert "Your part sampling failed while it wrote: AssertionError: big" in message
+    assert "leave out --mine" in message
 
 
 def test_sample_refuses_a_wrong_rule(adopt, capsys):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from nn2llm.cli.main import main
 from nn2llm.core.errors import DataError, LessonError
 from nn2llm.course.checkpoint_page import describe_sitting, fill_mixed
 from nn2llm.course.checkpoints import (
@@ -19,6 +20,8 @@ from nn2llm.course.lesson import Course, Placeholder
 from nn2llm.course.loader import find_problems, load_course, load_lesson
 from nn2llm.course.mixing import choose_mixed
 from nn2llm.course.rendering import render_lesson
+from nn2llm.course.search import SearchIndex
+from nn2llm.course.site import build_site
 from nn2llm.course.sittings import (
     Sitting,
     checkpoint_state,
@@ -31,6 +34,7 @@ from nn2llm.course.sittings import (
 )
 from nn2llm.course.store import Store
 from tests.course.learning_course import write_learning_course
+from tests.course.site_lessons import write_bundle
 
 SLUG = "checkpoint-1"
 
@@ -393,7 +397,7 @@ def test_the_page_says_how_it_stands(course: Course, store: Store) -> None:
     sitting = open_sitting(course, store, lesson)
     assert describe_sitting(course, store, 1)["sentences"] == [
         "4 questions. You pass with 4 right at the first try.",
-        "0 of 2 exercises passed without the solution.",
+        "0 of 2 exercises done unaided.",
     ]
     answer_all(store, sitting, num_right=3)
     said = describe_sitting(course, store, 1)
@@ -406,3 +410,49 @@ def test_the_page_says_how_it_stands(course: Course, store: Store) -> None:
     assert (said["state"], said["can_take_again"]) == ("passed", False)
     assert said["sentences"][0] == "Passed on 2026-03-01."
     assert said["sentences"][1] == "Questions passed: 4 of 4 right at the first try. Sitting 2."
+
+
+# --- elsewhere ----------------------------------------------------------------------------------------------
+
+
+def test_it_is_found_by_its_words_and_its_number_and_one_that_is_coming_is_not(tmp_path: Path) -> None:
+    index = SearchIndex(load_course(write_learning_course(tmp_path / "lessons")), tmp_path / "search.db")
+    assert ("lesson", SLUG, True) in [(hit.kind, hit.slug, hit.ready) for hit in index.search("checkpoint")]
+    assert ("section", SLUG, "a-planted-bug") in [
+        (hit.kind, hit.slug, hit.anchor) for hit in index.search("planted")
+    ]
+    assert index.search("1.c")[0].slug == index.search("1.C")[0].slug == SLUG
+    assert all(hit.kind != "lesson" for hit in index.search("2.C"))
+    index.close()
+    coming = load_course(write_learning_course(tmp_path / "other", checkpoint=False))
+    index = SearchIndex(coming, tmp_path / "other.db")
+    assert index.search("checkpoint") == ()
+    index.close()
+
+
+def test_the_static_site_has_its_page_and_says_what_stands_there_in_the_live_course(tmp_path: Path) -> None:
+    course = load_course(write_learning_course(tmp_path / "lessons"))
+    built = build_site(
+        course, tmp_path / "site", run_cells=False, home=tmp_path, bundle=write_bundle(tmp_path / "bundle")
+    )
+    assert built.num_lessons == 3
+    page = (built.folder / "lessons" / f"{SLUG}.html").read_text(encoding="utf-8")
+    assert "questions of these lessons stand here, chosen for you" in page
+    assert 'rel="prev" href="means.html"' in page
+    assert f'rel="next" href="{SLUG}.html"' in (built.folder / "lessons" / "means.html").read_text("utf-8")
+    for name in ("index.html", "map.html"):
+        assert f'href="lessons/{SLUG}.html"' in (built.folder / name).read_text(encoding="utf-8")
+
+
+def test_the_terminal_says_how_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_learning_course(tmp_path / "lessons")
+    monkeypatch.setenv("NN2LLM_HOME", str(tmp_path / "home"))
+    assert main(["learn", "status", "--lessons", str(folder)]) == 0
+    assert "   [ ] 1.C   Checkpoint  (ready)\n" in capsys.readouterr().out
+    store = Store()
+    pass_exercise(store, "find-the-bug")
+    store.close()
+    assert main(["learn", "status", "--lessons", str(folder)]) == 0
+    assert "   [-] 1.C   Checkpoint  (begun, not passed yet)\n" in capsys.readouterr().out

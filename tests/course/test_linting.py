@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from nn2llm.cli.lesson_table import format_table
 from nn2llm.course.kernels.protocol import Output
 from nn2llm.course.lesson import Course, LessonProblem
-from nn2llm.course.linting import lint_lessons
+from nn2llm.course.linting import LessonCounts, lint_lessons
 from nn2llm.course.linting_cells import find_prediction_problems, judge_times
-from nn2llm.course.linting_text import find_text_problems, find_text_remarks
+from nn2llm.course.linting_text import find_text_problems, find_text_remarks, find_unwritten_problems
 from nn2llm.course.loader import load_course, load_lesson
 from nn2llm.course.running import CellResult
 from nn2llm.course.skeleton import write_skeleton
@@ -219,6 +220,61 @@ def test_the_report_counts_what_lessons_hold(tmp_path: Path) -> None:
     assert len(report.problems) == 11
     read_only = lint_lessons(course, run_cells=False, run_graders=False)
     assert (read_only.problems, read_only.num_graded) == ([], 0)
+
+
+def test_graders_found_right_are_not_tried_again_until_something_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    course = write_course(tmp_path / "lessons")
+    services: list[FakeGrader] = []
+    wrong: list[LessonProblem] = []
+
+    def start() -> FakeGrader:
+        services.append(FakeGrader())
+        return services[-1]
+
+    monkeypatch.setattr("nn2llm.course.grading.service.GradingService", start)
+    monkeypatch.setattr("nn2llm.course.linting.find_grader_problems", lambda *_, **options: list(wrong))
+
+    def lint(**options: object) -> int:
+        report = lint_lessons(course, run_cells=False, home=tmp_path / "home", **options)  # type: ignore[arg-type]
+        assert report.num_graded == 4
+        return len(services)
+
+    folder = course.lesson("tensors").folder
+    wrong.append(LessonProblem(path=folder, line=1, message="No."))
+    assert [lint(), lint()] == [1, 2]  # what is wrong is tried each time
+    wrong.clear()
+    assert [lint(), lint(), lint(seeds=(1,))] == [3, 3, 4]
+    assert lint() == 5
+    (folder / "quiz.yaml").write_text("", encoding="utf-8")
+    assert lint() == 5
+    (folder / "checks.py").write_text((folder / "checks.py").read_text() + "# \n", encoding="utf-8")
+    assert [lint(), lint()] == [6, 6]
+    assert all(service.closed for service in services)
+
+
+def test_what_the_skeleton_says_is_named(lessons: Path, write_lesson: WriteLesson) -> None:
+    write_lesson("tensors", "## A\n\n<!-- Nothing yet. -->\n\n## B\n\nThree sentences of ours.\n")
+    found = find_unwritten_problems(load_lesson(load_course(lessons).lesson("tensors")))
+    assert [(problem.line, problem.message.split(".")[0]) for problem in found] == [
+        (8, "Nothing stands under 'A'"),
+        (14, "'Three sentences of ours"),
+    ]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_the_table_fits_the_terminal(width: int) -> None:
+    equations = {"definition": 1, "derived": 12, "quoted": 0}
+    row = LessonCounts(
+        number="4.4", title="Implementing scaled dot-product attention in PyTorch", equations=equations,
+        exercises=6, accepted=12, mistakes=16, questions=5, cells=6, seconds=1.34,
+    )  # fmt: skip
+    lines = format_table([row, row], width)
+    assert max(map(len, lines)) <= max(width, 74)
+    assert lines[3].split()[-9:] == ["1", "12", "-", "6", "12", "16", "5", "6", "1.3"]
+    assert lines[5].split() == ["2", "lessons", "2", "24", "0", "12", "24", "32", "10", "12", "2.7"]
+    assert format_table([], width) == []
 
 
 def test_a_broken_file_is_named_once_and_its_graders_are_left_out(tmp_path: Path) -> None:

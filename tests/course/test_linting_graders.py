@@ -1,14 +1,14 @@
 """Faults planted in graders, and in the answers that prove them: the linter names each."""
 
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
 
 from nn2llm.course.exercises.problems import read_exercise_files
 from nn2llm.course.grading.limits import GradingJob
-from nn2llm.course.grading.service import GradingService
-from nn2llm.course.linting_graders import find_grader_problems
+from nn2llm.course.linting_graders import Grader, find_grader_problems
 
 from .exercises.sample import CHECKS, EXERCISES, FILES, write_sample
 
@@ -75,8 +75,20 @@ FAULTS = [
         "'You added 2: multiply instead.', nowhere 'added two'",
     ),
     (DOUBLE, "mistakes.py", '"added 2"', '"instead"', ""),
-    (DOUBLE, "mistakes.py", "return -2 * x", "return x**3 - 7", "is told no diagnosis, nowhere 'its sign'"),
-    (DOUBLE, "checks.py", "lambda x: x + 2", "lambda x: x**2", "is told no diagnosis, nowhere 'squared it'"),
+    (
+        DOUBLE,
+        "mistakes.py",
+        "return -2 * x",
+        "return x**3 - 7",
+        "), nowhere 'its sign'. A suspect says so and is not named",
+    ),
+    (
+        DOUBLE,
+        "checks.py",
+        "lambda x: x + 2",
+        "lambda x: x**2",
+        "told no diagnosis (The check “Any number is doubled” fails",
+    ),
     (MEAN, "mistakes.py", '"check_mean"', '"check_spread"', "caught by 'check_mean', not by 'check_spread'"),
     (DOUBLE, "checks.py", "=generator()", "=generatr()", "The grader of this exercise is broken"),
     (DOUBLE, "checks.py", "import torch", "import torhc", "The grader of this exercise is broken"),
@@ -136,17 +148,52 @@ def test_what_cannot_be_read_is_not_graded(tmp_path: Path) -> None:
     assert find_grader_problems(tmp_path, read_exercise_files(tmp_path), HereGrader()) == []
 
 
-def test_the_grading_process_judges_alike_and_several_at_once(tmp_path: Path) -> None:
-    plant(tmp_path, DOUBLE, "mistakes.py", "return x + TWO", "return x * TWO")
+def test_answers_are_graded_several_at_once(tmp_path: Path) -> None:
+    both = Barrier(2, timeout=30)  # broken unless two are graded at the same time
+
+    class Pair:
+        def grade(self, job: GradingJob) -> dict[str, Any]:
+            both.wait()
+            checks = [{"name": "check_double", "status": "passed", "diagnosis": None}]
+            return {"status": "passed", "message": "Fine.", "seed": job.seed, "checks": checks}
+
+    plant(tmp_path, DOUBLE, "solution.py", "import math", "import math")
     heard: list[str] = []
-    with GradingService() as service:
-        found = find_grader_problems(
-            tmp_path,
-            read_exercise_files(tmp_path),
-            service,
-            jobs=2,
-            on_exercise=lambda exercise: heard.append(exercise.name),
-        )
-    assert len(found) == 1
-    assert "This mistake in 'double-it' passes." in str(found[0])
+    found = find_grader_problems(
+        tmp_path,
+        read_exercise_files(tmp_path),
+        EvenStarter(Pair()),
+        jobs=2,
+        seeds=(1, 2),
+        on_exercise=lambda exercise: heard.append(exercise.name),
+    )
+    assert all("passes." in str(problem) or "starter" in str(problem).lower() for problem in found)
     assert heard == ["double-it"]
+
+
+class EvenStarter:
+    """The starter is graded once, alone: it waits for nobody."""
+
+    def __init__(self, inner: Grader) -> None:
+        self.inner = inner
+
+    def grade(self, job: GradingJob) -> dict[str, Any]:
+        if "..." in job.text:
+            return {"status": "unfinished", "message": "Not written.", "seed": job.seed, "checks": []}
+        return self.inner.grade(job)
+
+
+def test_where_all_accepted_answers_fail_the_solution_is_named_once(tmp_path: Path) -> None:
+    (problem,) = (
+        text
+        for text in plant(tmp_path, DOUBLE, "solution.py", "2 * x", "3 * x")
+        if not text.startswith("mistakes.py")
+    )
+    assert problem.startswith("solution.py:")
+    assert "'double-it' passes alone; all 3 accepted answers fail" in problem
+
+
+def test_a_solution_that_fails_is_named_at_its_line_and_nothing_else(tmp_path: Path) -> None:
+    (problem,) = plant(tmp_path, DOUBLE, "solution.py", "2 * x", "2 * y")
+    assert problem.startswith("solution.py:")
+    assert "name 'y' is not defined" in problem

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nn2llm.course.markup import find_sentence, find_term, make_anchor, mask_code, to_plain_text
+from nn2llm.course.markup import find_sentence, find_term, make_anchor, mask_code, spell_math, to_plain_text
 
 
 @pytest.mark.parametrize(
@@ -11,7 +11,7 @@ from nn2llm.course.markup import find_sentence, find_term, make_anchor, mask_cod
         ("A *b* **c** `d_e` [f](g.md) ![h](i.png)", "A b c d_e f h"),
         ("- one\n- two\n\n> three", "one two three"),
         ("| a | b |\n|---|--:|\n| c | d |", "a b c d"),
-        (r"The $\hat{y}$ and $\theta$, $x_i$, $\frac{1}{n}$", "The ŷ and θ, x_i, …"),
+        (r"The $\hat{y}$ and $\theta$, $x_i$, $\frac{1}{n}$, $\sqrt{n}$", "The ŷ and θ, x_i, 1/n, …"),
         ("1 <!-- from: fit -->1.43 2", "1 1.43 2"),
         ("It costs $5 or $6.", "It costs $5 or $6."),
         ("a\n```text\nb\n```\nc", "a c"),
@@ -55,3 +55,18 @@ def test_the_sentence_around_a_term(markdown: str, sentence: str):
     match = find_term("term", markdown)
     assert match is not None
     assert find_sentence(markdown, match.start()) == sentence
+
+
+@pytest.mark.parametrize(
+    ("markdown", "spelled"),
+    [
+        (r"Write $\partial L / \partial w$ for $n$ pages.", "Write ∂L / ∂w for n pages."),
+        ("`cost = $x$` is code, $x$ is not, $5 and $6 are prices.",
+         "`cost = $x$` is code, x is not, $5 and $6 are prices."),
+        (r"$\mathbb{R}^n$ stays as it was typed", r"\mathbb{R}^n stays as it was typed"),
+        ("**bold** and 2*x*y stay", "**bold** and 2*x*y stay"),
+        (r"$\frac{a}{b}$ but $\frac{a + 1}{b}$", r"a/b but \frac{a + 1}{b}"),
+    ],
+)  # fmt: skip
+def test_mathematics_in_letters_and_all_else_as_it_is(markdown: str, spelled: str):
+    assert spell_math(markdown) == spelled

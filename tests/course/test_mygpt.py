@@ -12,6 +12,7 @@ import nn2llm
 from nn2llm.core.errors import LessonError, StorageError
 from nn2llm.course.mygpt import adopt_part, list_sources, read_parts
 from nn2llm.models.parts import compute_part_hash
+from nn2llm.recipe.lock import hold_folder
 
 GELU = "def gelu(x):\n    return 0.5 * x\n"
 OTHER = f"import math\n\n\n{GELU}"
@@ -131,4 +132,26 @@ def test_the_code_is_not_run(tmp_path):
 def test_a_folder_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / "mygpt").write_text("in the way")
     with pytest.raises(StorageError, match="mygpt"):
+        adopt(tmp_path)
+
+
+def test_processes_that_add_parts_at_once_lose_none(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from nn2llm.course.mygpt import adopt_part\n"
+        "for n in range(5):\n    name, function = sys.argv[2:]\n"
+        "    adopt_part(Path(sys.argv[1]), name, f'def {function}(x): return {n}', slug='a', exercise='b')\n"
+    )
+    parts = {"gelu": "gelu", "swiglu": "swiglu", "rope": "apply_rope"}
+    started = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name, function])
+        for name, function in parts.items()
+    ]
+    assert [process.wait(timeout=60) for process in started] == [0, 0, 0]
+    assert set(manifest(tmp_path)) == set(parts)
+    assert not any(mine.edited for mine in read_parts(tmp_path).values())
+
+
+def test_a_process_that_does_not_let_go_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr("nn2llm.course.mygpt._WAIT_S", 0.0)
+    with hold_folder(tmp_path / "mygpt"), pytest.raises(LessonError, match="Another nn2llm has been writing"):
         adopt(tmp_path)

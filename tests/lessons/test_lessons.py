@@ -6,13 +6,15 @@ with three seeds, the others with one. `make lessons` runs everything of all.
 """
 
 import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from nn2llm.course.lesson import Course, SyllabusLesson
+from nn2llm.course.grading.service import GradingService
+from nn2llm.course.lesson import SyllabusLesson
 from nn2llm.course.linting import lint_lessons
 from nn2llm.course.linting_cells import find_prediction_problems, judge_times
 from nn2llm.course.linting_graders import SEEDS
@@ -63,11 +65,21 @@ def test_lessons_are_found() -> None:
     assert COURSE.problems == []
 
 
+@pytest.fixture(scope="module")
+def service() -> Iterator[GradingService]:
+    """One for all lessons: it takes longer to start than an answer to grade."""
+    with GradingService() as service:
+        yield service
+
+
 @pytest.mark.parametrize("entry", WRITTEN, ids=name)
-def test_files_are_whole_and_graders_judge_rightly(entry: SyllabusLesson, tmp_path: Path) -> None:
-    course: Course = load_course()
+def test_files_are_whole_and_graders_judge_rightly(
+    entry: SyllabusLesson, service: GradingService, tmp_path: Path
+) -> None:
     seeds = SEEDS if has_changed(entry) else SEEDS[:1]
-    report = lint_lessons(course, {entry.slug}, run_cells=False, seeds=seeds, home=tmp_path)
+    report = lint_lessons(
+        COURSE, {entry.slug}, run_cells=False, jobs=2, seeds=seeds, home=tmp_path, grader=service
+    )
     assert [str(problem) for problem in report.problems] == []
     assert report.num_graded == report.rows[0].exercises
 

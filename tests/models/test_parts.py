@@ -19,7 +19,8 @@ from nn2llm.models.parts.checking import check_part, check_parts
 from nn2llm.models.parts.checks import CHECKS
 from nn2llm.models.parts.checks_training import adamw_step, next_token_probabilities
 from nn2llm.models.parts.forward import PartsForward
-from nn2llm.models.parts.loading import load_functions, load_part
+from nn2llm.models.parts.loading import calls_print, load_functions, load_part
+from nn2llm.models.parts.rehearsal import rehearse
 from nn2llm.optim.adam import AdamW
 from tests.models.part_answers import RIGHT, WRONG, attention, source
 
@@ -65,7 +66,7 @@ def test_a_wrong_answer_is_named(name, text, words):
     assert words in message
     assert f"Your part {name} " in message
     assert "nn2llm learn check a-lesson an-exercise" in message
-    assert f"--mine-without {name}" in message
+    assert ("leave out --mine" if name == "sampling" else f"--mine-without {name}") in message
     assert "\n" not in message
 
 
@@ -86,7 +87,7 @@ def test_the_message_says_what_was_called_returned_and_expected():
     [
         ("def scaled_dot_product_attention(query:\n", "SyntaxError"),
         ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module', in line 1 of"),
-        ("raise SystemExit(0)", "SystemExit"),
+        ("raise SystemExit(0)", "it ends the program (exit), in line 1 of"),
         ("def attention(q, k, v, m):\n    return v", "has no function scaled_dot_product_attention(query,"),
         ("scaled_dot_product_attention = 3", "has no function"),
     ],
@@ -115,6 +116,129 @@ def test_fresh_numbers_each_time_and_the_run_s_own_stay():
         check_part(source("gelu", remembered))
         first.append(sys.modules["mygpt_part_gelu"].seen[0].detach().clone())
     assert not torch.equal(*first)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("torch.set_default_dtype(torch.float64)", r"torch\.set_default_dtype\(torch\.float64\)"),
+        ("torch.set_grad_enabled(False)", r"torch\.set_grad_enabled\(False\)"),
+    ],
+)
+@pytest.mark.parametrize("when", ["loaded", "called"])
+def test_a_part_may_not_change_torch_for_the_whole_program(line, words, when):
+    gelu = "def gelu(x):\n    y = torch.nn.functional.gelu(x)\n"
+    last = "    return y\n" if when == "loaded" else f"    {line}\n    return y\n"
+    text = f"import torch\n{line if when == 'loaded' else ''}\n{gelu}{last}"
+    with pytest.raises(PartError, match=f"changes torch for the whole program: {words}") as raised:
+        check_part(source("gelu", text))
+    assert "Take that out" in str(raised.value)
+    assert torch.get_default_dtype() == torch.float32
+    assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("text", ["while True: pass", "def gelu(x):\n    while True:\n        x = x + 1"])
+def test_a_loop_that_never_ends_is_ended(monkeypatch, text):
+    monkeypatch.setattr("nn2llm.models.parts.loading.TIME_LIMIT_S", 0.05)
+    monkeypatch.setattr("nn2llm.models.parts.checking.TIME_LIMIT_S", 0.05)
+    with pytest.raises(PartError, match=r"Your part gelu .*not done after 0\.05 s; does a loop never end\?"):
+        check_part(source("gelu", text))
+
+
+def test_what_a_part_prints_is_left_out(capsys):
+    loud = source(
+        "gelu", "import torch\ndef gelu(x):\n    print('here')\n    return torch.nn.functional.gelu(x)"
+    )
+    check_part(loud)
+    assert capsys.readouterr().out == ""
+    assert calls_print(loud)
+    assert not calls_print(source("gelu"))
+
+
+def test_files_that_a_part_deletes_come_back(tmp_path):
+    files = {"gelu": f"import os\nos.remove(__file__)\n{source('gelu').text}", "rope": source("rope").text}
+    sources = {
+        name: dataclasses.replace(source(name, text), path=str(tmp_path / f"{name}.py"))
+        for name, text in files.items()
+    }
+    for one in sources.values():
+        (tmp_path / f"{one.name}.py").write_text(one.text)
+    with pytest.raises(PartError, match=r"Your part gelu deletes files: .*gelu\.py had to be written again"):
+        check_parts(sources)
+    assert (tmp_path / "gelu.py").read_text() == sources["gelu"].text
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        (
+            "transformer_block",
+            "def transformer_block(x, attention, feed_forward, attention_norm, feed_forward_norm):\n"
+            "    x += attention(attention_norm(x))\n    return x + feed_forward(feed_forward_norm(x))",
+            "changed x itself",
+        ),
+        (
+            "gelu",
+            "import torch\ndef gelu(x):\n    return torch.tensor(x.numpy())",
+            "NumPy cannot carry gradients",
+        ),
+        ("gelu", "def gelu(x):\n    exit()", "it ends the program (exit), in line 2"),
+        ("gelu", "def gelu(x):\n    return x.detach().numpy()", "a tensor is wanted, not ndarray"),
+    ],
+)
+def test_usual_surprises_are_said_plainly(name, text, words):
+    with pytest.raises(PartError) as raised:
+        check_part(source(name, text))
+    assert words in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_numbers_that_differ_are_said_where_the_first_ones_are_right():
+    text = source("causal_mask").text + "\n_own = causal_mask\ndef causal_mask(n):\n" \
+        "    mask = _own(n)\n    mask[-1, 0] = False\n    return mask\n"  # fmt: skip
+    with pytest.raises(PartError, match=r"1 of 16 differ; the first is at \[3, 0\]: False, not True"):
+        check_part(source("causal_mask", text))
+
+
+# --- all together, at the size of a run ---------------------------------------------------------------------
+
+FITS_SMALL = {
+    "causal_mask": "import torch\ndef causal_mask(n):\n    return torch.ones(7, 7).tril().bool()[:n, :n]",
+    "swiglu": "def swiglu(gate, value):\n    assert len(gate) < 6, 'two rows'\n"
+    "    return gate * gate.sigmoid() * value",
+    "gelu": "import torch\ndef gelu(x):\n    y = torch.nn.functional.gelu(x)\n"
+    "    return y if x.ndim < 3 or x.shape[1] < 8 else y * 0.9",
+    "token_embedding": "def embed_tokens(ids, table):\n"
+    "    return table[ids] if ids.shape[1] < 9 else table[ids].detach()",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "words"),
+    [
+        ("causal_mask", "qwen", "agrees in small, but not on 6 rows of 12 tokens"),
+        ("swiglu", "qwen", "failed on 6 rows of 12 tokens, the size of this run: AssertionError: two rows"),
+        ("gelu", "gpt2", "agrees in small, but not on 6 rows of 12 tokens"),
+        ("token_embedding", "gpt2", "the size of this run: the gradient of the weights is off by"),
+    ],
+)
+def test_a_part_that_fits_only_the_checks_is_named_at_the_run_s_size(name, shape, words):
+    mine = {"linear": source("linear"), name: source(name, FITS_SMALL[name])}
+    check_parts(mine)
+    config = build(shape, max_seq_len=12).config
+    with pytest.raises(PartError) as raised:
+        rehearse(mine, config, num_rows=6, num_tokens=12)
+    assert f"Your part {name} " in str(raised.value)
+    assert words in str(raised.value)
+
+
+@pytest.mark.parametrize("shape", ["qwen", "gpt2", "grouped", "original", "dropout"])
+def test_right_parts_pass_at_the_run_s_size(shape):
+    config = build(shape).config
+    run = RunShape(model=config, schedule="cosine", clips=True)
+    before = torch.get_rng_state()
+    rehearse({n: source(n) for n, part in PARTS.items() if part.used(run)}, config, num_rows=3, num_tokens=8)
     assert torch.equal(before, torch.get_rng_state())
 
 

@@ -177,6 +177,35 @@ def test_code_that_fails_while_training_is_said_in_one_sentence(corpus, tmp_path
         train(smoke(corpus), tmp_path / "run", mine={"swiglu": source("swiglu", text)})
 
 
+def test_a_part_that_ends_the_program_while_training_is_named(corpus, tmp_path):
+    text = source("swiglu").text.replace(
+        "return", "global N\n    N += 1\n    if N > 20:\n        exit()\n    return"
+    )
+    mine = {"swiglu": source("swiglu", f"N = 0\n{text}")}
+    with pytest.raises(
+        PartError, match=r"Your part swiglu failed at step \d+: it ends the program"
+    ) as raised:
+        train(smoke(corpus), tmp_path / "run", mine=mine)
+    remedy = (
+        f"{tmp_path / 'run'} keeps the code that it began with: mend mygpt/swiglu.py; then start a new run."
+    )
+    assert remedy in str(raised.value)
+
+
+def test_the_innermost_part_is_named(corpus, tmp_path):
+    """A block calls attention: the frames of both are in the traceback."""
+    broken = source("attention").text.replace(
+        "    return", "    global N\n    N += 1\n    assert N < 20\n    return"
+    )
+    mine = {
+        "attention": source("attention", f"N = 0\n{broken}"),
+        "transformer_block": source("transformer_block"),
+        "gpt": source("gpt"),
+    }
+    with pytest.raises(PartError, match=r"Your part attention failed at step \d+: AssertionError"):
+        train(smoke(corpus), tmp_path / "run", mine=mine)
+
+
 # --- the plan -----------------------------------------------------------------------------------------------
 
 

@@ -156,7 +156,8 @@ export class QuestionView {
       item.classList.add(right ? "is-right" : "is-wrong");
       if (chosen.has(at)) item.classList.add("is-chosen");
       const why = showHtml("div", result.whys[at] ?? "", { class: "why" });
-      why.prepend(makeMark(right), " ");
+      // "Not right" is for what was chosen: on the others it would blame a learner who was right.
+      why.prepend(right || chosen.has(at) ? makeMark(right) : make("b", { class: "mark" }, "Why not:"), " ");
       item.append(why);
     }
     const pieces: (HTMLElement | null)[] = [this.makeVerdict(result, answer)];
@@ -164,7 +165,7 @@ export class QuestionView {
     if (result.why) pieces.push(showHtml("p", result.why, { class: "why" }));
     if (result.see) {
       pieces.push(
-        make("p", { class: "question-see" }, "Read it again: ", make("a", { href: result.see.url }, result.see.title), "."),
+        make("p", { class: "question-see" }, "It is taught in ", make("a", { href: result.see.url }, result.see.title), "."),
       );
     }
     if (!result.right && !this.options.review) {

@@ -43,6 +43,7 @@ class OwnWords {
   private readonly points: HTMLElement | null;
   private saved = "";
   private opened = false;
+  private retry?: ReturnType<typeof setTimeout>;
 
   constructor(
     private readonly slug: string,
@@ -128,7 +129,8 @@ class OwnWords {
       },
       (error: unknown) => {
         this.say(error instanceof ApiError ? `Not saved: ${error.message}` : "Not saved.");
-        setTimeout(() => this.send(), RETRY_MS);
+        clearTimeout(this.retry); // one at a time, however often it failed
+        this.retry = setTimeout(() => this.send(), RETRY_MS);
       },
     );
   }

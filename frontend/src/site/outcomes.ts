@@ -25,6 +25,7 @@ class EvidenceForm {
   private readonly kind: string;
   private readonly line: HTMLElement | null;
   private saved: string;
+  private retry?: ReturnType<typeof setTimeout>;
 
   constructor(private readonly form: HTMLFormElement) {
     this.kind = form.dataset["evidence"] ?? "";
@@ -69,7 +70,8 @@ class EvidenceForm {
       },
       (error: unknown) => {
         this.say(error instanceof ApiError ? `Not saved: ${error.message}` : "Not saved.");
-        setTimeout(() => this.save(), RETRY_MS);
+        clearTimeout(this.retry); // one at a time, however often it failed
+        this.retry = setTimeout(() => this.save(), RETRY_MS);
       },
     );
   }

@@ -25,8 +25,8 @@ const SKETCH = 1;
 const RUN = 0;
 const RUN_MS = 900;
 const HELP =
-  "Draw with the pointer. Or with the keys: Tab to the point, left and right choose a place, up and down set its " +
-  "height, Delete takes it away; places between are joined by a line.";
+  "Draw from left to right, roughly. With the keys: Tab to the point, ← → choose a place, ↑ ↓ set its height, " +
+  "Delete takes it away.";
 
 class DrawCurveView {
   private readonly chart = new Chart();

@@ -11,6 +11,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 from markupsafe import Markup
 
+from nn2llm.app.exercise_views import make_sendable
 from nn2llm.app.request_bodies import find_slug, read_body, take
 from nn2llm.app.views import get_site, render, render_error
 from nn2llm.core.errors import DataError, LessonError
@@ -63,7 +64,7 @@ def get_quiz(request: Request, slug: str, page: str = "") -> dict[str, Any]:
         except DataError:
             continue  # the question has changed since: it is asked again
         found[question.id] = {"answer": answer, "first_right": first_right, **result}
-    return {"slug": slug, "questions": found}
+    return {"slug": slug, "questions": make_sendable(found)}
 
 
 @router.post("/api/quiz/{slug}/{name}")
@@ -80,7 +81,7 @@ async def post_answer(request: Request, slug: str, name: str) -> dict[str, Any]:
     reviewing, page = take(body, "review", bool, False), take(body, "page", str, "")
     try:
         return await asyncio.to_thread(
-            _keep_answer, get_site(request), slug, question, body["answer"], reviewing, page
+            _keep_answer, get_site(request), slug, question, make_sendable(body["answer"]), reviewing, page
         )
     except DataError as error:
         raise HTTPException(400, str(error)) from error

@@ -14,6 +14,7 @@ from typing import Any
 from nn2llm.core.errors import Nn2llmError
 from nn2llm.course.exercises.forms import read_form
 from nn2llm.course.exercises.model import Exercise
+from nn2llm.course.grading.stopped import is_whole
 from nn2llm.course.highlighting import highlight_code
 from nn2llm.course.inline import PageState, render_inline, render_prose
 
@@ -80,7 +81,7 @@ def view_state(
 ) -> dict[str, Any]:
     """`Exercises.state` for the page. `graded_text`: what the last verdict is about."""
     attempts = state["attempts"]
-    last = state["last"] or None
+    last = state["last"] if is_whole(state["last"] or {}) else None  # one imported may be anything
     version = state["version"]
     return {
         **view_disk(exercise, state["text"], version, Path(state["path"])),
@@ -111,10 +112,15 @@ def view_verdict(exercise: Exercise, slug: str, verdict: dict[str, Any], text: s
     return {
         **verdict,
         "checks": [_view_check(exercise, slug, check) for check in checks],
-        "message_html": _render(verdict.get("message", ""), slug),
+        "message_html": _render(_leave_status_away(verdict.get("message", "")), slug),
         "part_html": _render(verdict["part"], slug) if verdict.get("part") else None,
         "whys": _explain_choices(exercise, slug, text, judged),
     }
+
+
+def _leave_status_away(message: str) -> str:
+    """The page's heading says "Not finished yet" already; a terminal has the message alone."""
+    return message.removeprefix("Not finished yet: ")
 
 
 def _view_check(exercise: Exercise, slug: str, check: dict[str, Any]) -> dict[str, Any]:
@@ -124,11 +130,13 @@ def _view_check(exercise: Exercise, slug: str, check: dict[str, Any]) -> dict[st
     if field is not None and field.options:
         diagnosis = None  # each chosen option says why itself
     if evidence:
-        lines = [render_inline(line, page) for line in evidence.get("lines", [])]
+        told = evidence.get("lines", []) if field is None or field.kind != "choice" else []
+        lines = [render_inline(line, page) for line in told]
         evidence = {**evidence, "lines_html": lines}
     return {
         **check,
         "evidence": evidence or None,
+        "field_kind": field.kind if field else None,
         "title_html": render_inline(check.get("title") or check["name"], page),
         "diagnosis_html": _render(diagnosis, slug) if diagnosis else None,
     }

@@ -235,12 +235,13 @@ def map_page(request: Request) -> HTMLResponse:
     site = get_site(request)
     course = site.shelf.course
     road = build_road(course, site.store)
+    checkpoints = list_checkpoint_states(course, site.store)
     return render(
         request,
         "map.html",
-        picture=draw_map(course, site.shelf.graph, road),
+        picture=draw_map(course, site.shelf.graph, road, checkpoints),
         road=road,
-        checkpoints=list_checkpoint_states(course, site.store),
+        checkpoints=checkpoints,
         graph=site.shelf.graph,
         course=course,
         legend=LEGEND,

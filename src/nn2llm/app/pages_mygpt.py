@@ -53,6 +53,7 @@ class _Trained:
     name: str
     parts: tuple[str, ...]
     step: int
+    """Of that loss; the last so far where there is none."""
     val_loss: float | None
     """Nats a token, the best so far; None before the first evaluation."""
     bits_per_byte: float | None
@@ -126,7 +127,7 @@ def _find_last_run(root: Path) -> _Trained | None:
     return _Trained(
         name=run.relative_to(root).as_posix(),
         parts=tuple(config["mine"]),
-        step=max((one["step"] for one in records), default=0),
+        step=int(best["step"] if best else max((one["step"] for one in records), default=0)),
         val_loss=best.get("val_loss"),
         bits_per_byte=best.get("val_bits_per_byte"),
     )

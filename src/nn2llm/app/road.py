@@ -14,9 +14,19 @@ from nn2llm.course.review import find_remembered, list_exercises
 if TYPE_CHECKING:
     from nn2llm.course.lesson import Course, SyllabusLesson, Topic
     from nn2llm.course.records_exercises import ExerciseState
+    from nn2llm.course.sittings import CheckpointState
     from nn2llm.course.store import Progress, Store
 
-__all__ = ["LEGEND", "Done", "Road", "RoadLesson", "RoadTopic", "build_road", "judge_lesson"]
+__all__ = [
+    "LEGEND",
+    "Done",
+    "Road",
+    "RoadLesson",
+    "RoadTopic",
+    "build_road",
+    "judge_lesson",
+    "name_checkpoint_state",
+]
 
 Done = Literal["no", "unaided", "with solution"]
 
@@ -27,9 +37,6 @@ LEGEND = (
     ("★", "remembered", "a week later its questions were right again"),
 )
 """Sign, word and meaning of what a stone of the road can show."""
-
-_UNWRITTEN_MINUTES = 45
-"""What a lesson that is coming counts for in a topic's length."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +55,11 @@ class RoadLesson:
     """Core exercises."""
     num_done: int = 0
     """Of these, passed."""
+
+    @property
+    def state_word(self) -> str:
+        """Whether it can be read, in a word; empty where it was read, which is among `words`."""
+        return {"started": "begun", "broken": "cannot be shown", "read": ""}.get(self.state, self.state)
 
     @property
     def marks(self) -> tuple[tuple[str, str], ...]:
@@ -139,6 +151,11 @@ def build_road(course: "Course", store: "Store") -> Road:
         return Road(topics=topics, going_on=course.lesson(slug), section=progress[slug].section, begun=True)
     following = find_next_lessons(course, {slug for slug, record in progress.items() if record.read})
     return Road(topics=topics, going_on=following[0] if following else None, section="", begun=False)
+
+
+def name_checkpoint_state(state: "CheckpointState") -> str:
+    """The words for it, the same on home, on the map and in the terminal."""
+    return {"begun": "begun, not passed yet"}.get(state, state)
 
 
 def judge_lesson(course: "Course", store: "Store", entry: "SyllabusLesson") -> RoadLesson:

@@ -16,7 +16,9 @@ from markupsafe import Markup, escape
 
 from nn2llm import __version__
 from nn2llm.app.bundle import REMEDY
+from nn2llm.app.road import name_checkpoint_state
 from nn2llm.app.security import NONCE_KEY
+from nn2llm.core.errors import StorageError
 from nn2llm.core.progress import format_count, format_duration
 from nn2llm.course.portfolio_words import format_measured, name_state
 
@@ -79,6 +81,7 @@ def _environment() -> Environment:
         "code_words": code_words,
         "measured": format_measured,
         "evidence_state": name_state,
+        "checkpoint_state": name_checkpoint_state,
     }
     return environment
 
@@ -96,7 +99,7 @@ def render(request: Request, template: str, *, status: int = 200, **values: Any)
         _environment()
         .get_template(template)
         .render(
-            settings=site.settings(),
+            settings=_read_settings(site),
             url=site.bundle.url,
             bundle_remedy=None if site.bundle.is_built else REMEDY,
             nonce=request.scope.get(NONCE_KEY, ""),
@@ -107,6 +110,16 @@ def render(request: Request, template: str, *, status: int = 200, **values: Any)
         )
     )
     return HTMLResponse(text, status_code=status)
+
+
+def _read_settings(site: "Site") -> dict[str, Any]:
+    """The defaults where the records cannot be read: the page that says so is a page too."""
+    from nn2llm.app.state import SETTINGS
+
+    try:
+        return site.settings()
+    except StorageError:
+        return {name: default for name, (default, _) in SETTINGS.items()}
 
 
 def render_error(request: Request, status: int, message: str, *, detail: str = "") -> Response:

@@ -84,6 +84,7 @@ def main(argv: list[str]) -> int:
     if interactive:
         _hold(chat, console)
         return 0
+    chat.say_whose_parts()
     if config.prompt is not None:
         chat.reply(config.prompt)
         return 0

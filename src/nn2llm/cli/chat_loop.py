@@ -27,6 +27,7 @@ from nn2llm.core.errors import ConfigError, DataError
 from nn2llm.core.files import storage_errors, write_bytes_atomic
 from nn2llm.tokenizers.base import replace_surrogates
 from nn2llm.tokenizers.chat import Message
+from nn2llm.train.mine import describe_own_parts
 
 __all__ = ["Chat", "append_conversation"]
 
@@ -175,6 +176,12 @@ class Chat:
         self._print_note(f"You talk to {self.stage}, {speaker.description}.")
         if speaker.is_base:
             self._print_note("It sees one message at a time, as a line of text, and writes the next line.")
+        self.say_whose_parts()
+
+    def say_whose_parts(self) -> None:
+        """Where the learner's own parts trained the stage: which."""
+        if own_parts := describe_own_parts(self._source.stages[self.stage]):
+            self._print_note(own_parts)
 
     def _speaker(self, stage: str) -> Speaker:
         if stage not in self.speakers:

@@ -19,6 +19,8 @@ from nn2llm.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from nn2llm.app.road import Road, RoadLesson, RoadTopic
+    from nn2llm.course.lesson import SyllabusLesson
+    from nn2llm.course.sittings import CheckpointState
 
 __all__ = ["Check", "Hint", "Notebook", "Open", "Reset", "Solution", "Status", "Watch", "main"]
 
@@ -117,24 +119,26 @@ def _status_of_lesson(command: Status) -> int:
         for task in tasks:
             state = exercises.state(task.slug, task.name)
             words = {"new": "not begun" if not state["exists"] else "begun", "tried": "tried"}
-            done = "done unaided" if state["unaided"] else "passed, solution seen"
+            done = "done unaided" if state["unaided"] else "done with solution"
             said = words.get(state["status"], done)
             dots = "•" * task.exercise.difficulty
-            facts = f"{said:<22} {task.exercise.minutes:>3} min  {dots:<5}"
-            print(f"   {task.name:<24} {facts}  {task.exercise.title}")
+            print(f"   {task.name:<26} {said:<18} {task.exercise.minutes:>3} min  {dots}")
+            print(f"      {task.exercise.title}")
             if state["exists"]:
-                print(f"   {'':<24} {say_path(state['path'])}")
+                print(f"      {say_path(state['path'])}")
     return 0
 
 
 def _status(command: Status) -> int:
     from nn2llm.app.road import build_road
     from nn2llm.course.loader import load_course
+    from nn2llm.course.sittings import list_checkpoint_states
     from nn2llm.course.store import Store
 
     course = load_course(command.lessons)
     store = Store()
     try:
+        checkpoints = list_checkpoint_states(course, store)
         road = build_road(course, store)
         seconds = store.time_spent()
         trouble = store.trouble
@@ -144,6 +148,8 @@ def _status(command: Status) -> int:
         print(trouble)
     for topic in road.topics:
         _print_topic(topic, seconds, command.all)
+        if topic.topic.number in checkpoints:
+            _print_checkpoint(*checkpoints[topic.topic.number], command.all)
     total = sum(seconds.values())
     print(
         f"\n{road.num_read} of {road.num_ready} written lessons read"
@@ -162,12 +168,20 @@ def _print_topic(topic: "RoadTopic", seconds: dict[str, float], everything: bool
         marks = {"read": "x", "started": "-", "broken": "!"}
         facts = [f"{lesson.minutes} min" if lesson.minutes else "coming"]
         if lesson.state in ("started", "broken"):
-            facts.append({"started": "begun", "broken": "cannot be shown"}[lesson.state])
+            facts.append(lesson.state_word)
         if seconds.get(lesson.entry.slug, 0) >= 60:
             facts.append(f"{_say_time(seconds[lesson.entry.slug])} spent")
         facts += _say_work(lesson)
         mark = marks.get(lesson.state, " ")
         print(f"   [{mark}] {lesson.entry.number:<5} {lesson.entry.title}  ({', '.join(facts)})")
+
+
+def _print_checkpoint(entry: "SyllabusLesson", state: "CheckpointState", everything: bool) -> None:
+    from nn2llm.app.road import name_checkpoint_state
+
+    if state != "coming" or everything:
+        mark = {"passed": "x", "begun": "-"}.get(state, " ")
+        print(f"   [{mark}] {entry.number:<5} Checkpoint  ({name_checkpoint_state(state)})")
 
 
 def _say_work(lesson: "RoadLesson") -> list[str]:
@@ -177,7 +191,7 @@ def _say_work(lesson: "RoadLesson") -> list[str]:
         if lesson.done == "no":
             facts.append(f"{lesson.num_done} of {lesson.num_exercises} exercises")
         else:
-            facts.append("done unaided" if lesson.done == "unaided" else "done, solution seen")
+            facts.append(f"done {lesson.done}")
     if lesson.remembered:
         facts.append("remembered")
     return facts

@@ -84,6 +84,8 @@ class Reset:
     """Its name."""
     yes: bool = False
     """Do not ask."""
+    back: bool = False
+    """The other way: bring back what you had before the last reset, or whatever was overwritten last."""
     lessons: _Folder = None
     """Folder of lessons instead of those that come with nn2llm."""
 
@@ -167,11 +169,13 @@ def check(command: Check) -> int:
 
 def hint(command: Hint) -> int:
     """Print the next hint."""
+    from nn2llm.cli.learn_verdict import make_console, print_sentence
+
     with open_exercises(command.lessons) as exercises:
         task = exercises.find(command.lesson, command.exercise)
         number, text = exercises.hint(task.slug, task.name)
         total = len(task.exercise.hints)
-    print(f"Hint {number} of {total}: {text}")
+    print_sentence(make_console(), f"Hint {number} of {total}: {text}", indent="")
     if number == total:
         print(f"That was the last. The solution: nn2llm learn solution {task.entry.number} {task.name}")
     return 0
@@ -190,12 +194,16 @@ def solution(command: Solution) -> int:
 
 
 def reset(command: Reset) -> int:
-    """Write the starter again, after asking."""
+    """Write the starter again, after asking; or bring back what was overwritten last."""
     from nn2llm.cli.learn_verdict import say_path
 
     with open_exercises(command.lessons) as exercises:
         task = exercises.find(command.lesson, command.exercise)
         path = exercises.files.path(task.slug, task.name)
+        if command.back:
+            exercises.bring_back(task.slug, task.name)
+            print(f"{say_path(path)} is as it was before; what stood there now is kept in .history.")
+            return 0
         if path.exists() and not command.yes:
             if not sys.stdin.isatty():
                 raise ConfigError(
@@ -209,4 +217,5 @@ def reset(command: Reset) -> int:
                 return 1
         state = exercises.reset(task.slug, task.name)
     print(f"{say_path(state.path)} is the starter again.")
+    print(f"To have yours back: nn2llm learn reset {task.entry.number} {task.name} --back")
     return 0

@@ -6,6 +6,7 @@ control characters are replaced.
 """
 
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from rich.console import Console
 from rich.text import Text
 
 from nn2llm.cli.talk import printable
+from nn2llm.course.markup import spell_math
 
-__all__ = ["has_diagnosis", "make_console", "print_diagnosis", "print_verdict", "say_path"]
+__all__ = ["has_diagnosis", "make_console", "print_diagnosis", "print_sentence", "print_verdict", "say_path"]
 
 _STYLES = {"passed": "bold green", "failed": "bold red", "not run": "dim"}
 _HEADS = {
@@ -43,6 +45,23 @@ def say_path(path: Path | str) -> str:
         return str(path)
 
 
+def print_sentence(console: Console, sentence: str, *, indent: str = "  ", style: str = "") -> None:
+    """Markdown for people: mathematics in letters; on a terminal broken between words."""
+    text = printable(spell_math(sentence))
+    if console.is_terminal:
+        text = textwrap.fill(
+            text,
+            max(console.width, 40),
+            initial_indent=indent,
+            subsequent_indent=" " * len(indent),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    else:
+        text = indent + text
+    console.print(Text(text, style=style))
+
+
 def print_verdict(
     console: Console, verdict: Mapping[str, Any], *, title: str, path: Path | str, diagnosis: bool = False
 ) -> None:
@@ -53,18 +72,18 @@ def print_verdict(
     head.append(f"  {verdict.get('exercise', '')}: {printable(title)}")
     head.append(f"  ({verdict.get('elapsed_s', 0):.1f} s)", style="dim")
     console.print(head)
-    message = printable(str(verdict.get("message", "")))
+    message = str(verdict.get("message", ""))
     if message:
-        console.print(Text(f"  {message}"))
+        print_sentence(console, message)
     if error := verdict.get("error"):
         _print_error(console, error)
     for check in verdict.get("checks", ()):
         _print_check(console, check, evidence=status == "failed", said=message.lower())
     _print_printed(console, verdict)
     for warning in verdict.get("warnings") or ():
-        console.print(Text(f"  Warning: {printable(str(warning))}"))
+        print_sentence(console, f"Warning: {warning}")
     if part := verdict.get("part"):
-        console.print(Text(f"  {printable(str(part))}"))
+        print_sentence(console, str(part))
     if diagnosis:
         print_diagnosis(console, verdict)
     console.print(Text(f"  {say_path(path)}{_line_of(verdict)}", style="cyan"))
@@ -76,29 +95,39 @@ def _line_of(verdict: Mapping[str, Any]) -> str:
 
 
 def has_diagnosis(verdict: Mapping[str, Any]) -> bool:
-    """Whether the grader is sure of what it is."""
-    return any(check.get("diagnosis") for check in verdict.get("checks", ()))
+    """Whether the grader is sure of what it is. Of work that is not finished nobody wants to hear it."""
+    return verdict.get("status") != "unfinished" and any(
+        check.get("diagnosis") for check in verdict.get("checks", ())
+    )
 
 
 def print_diagnosis(console: Console, verdict: Mapping[str, Any]) -> None:
     """What it is, for each check or field that knows; says so where none does."""
-    for check in verdict.get("checks", ()):
-        if check.get("diagnosis"):
-            label = f" ({check['field']})" if check.get("field") else ""
-            console.print(Text(f"  What it is{label}: {printable(str(check['diagnosis']))}", style="bold"))
-    if not has_diagnosis(verdict) and verdict.get("status") != "passed":
-        console.print(
-            Text("  What it is: not one of the mistakes that this exercise knows. Look at the evidence.")
+    status = verdict.get("status")
+    if status == "passed":
+        return
+    if status == "unfinished":
+        print_sentence(console, "What it is: nothing yet. Finish it first.")
+    elif not has_diagnosis(verdict):
+        print_sentence(
+            console, "What it is: not one of the mistakes that this exercise knows. Look at the evidence."
         )
+    else:
+        for check in verdict.get("checks", ()):
+            if check.get("diagnosis"):
+                label = f" ({check['field']})" if check.get("field") else ""
+                print_sentence(console, f"What it is{label}: {check['diagnosis']}", style="bold")
 
 
 def _print_check(console: Console, check: Mapping[str, Any], *, evidence: bool, said: str) -> None:
     """One line, and below it the evidence; without the sentence that was `said` already."""
     status = str(check.get("status", "not run"))
-    line = Text("  ")
-    line.append(f"{status:<8}", style=_STYLES.get(status, ""))
-    line.append(printable(str(check.get("title") or check.get("name", ""))))
-    console.print(line)
+    print_sentence(
+        console,
+        str(check.get("title") or check.get("name", "")),
+        indent=f"  {status:<8}",
+        style=_STYLES.get(status, ""),
+    )
     found = check.get("evidence")
     if status == "passed" or not found or not evidence:
         return
@@ -111,7 +140,7 @@ def _print_check(console: Console, check: Mapping[str, Any], *, evidence: bool, 
             console.print(text)
     for sentence in found.get("lines") or ():
         if str(sentence).lower() not in said:
-            console.print(Text(f"{indent}{printable(str(sentence))}"))
+            print_sentence(console, str(sentence), indent=indent)
     if found.get("difference"):
         console.print(Text(f"{indent}{printable(str(found['difference']))}"))
     _print_arrays(console, found.get("arrays") or ())

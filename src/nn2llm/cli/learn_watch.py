@@ -134,10 +134,10 @@ class Watcher:
         return True
 
     def say(self, sentence: str) -> None:
-        """One line."""
-        from nn2llm.cli.talk import printable
+        """One sentence."""
+        from nn2llm.cli.learn_verdict import print_sentence
 
-        self.console.print(f"  {printable(sentence)}")
+        print_sentence(self.console, sentence)
 
 
 def _read_stamp(path: Path) -> object:

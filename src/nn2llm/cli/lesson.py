@@ -175,7 +175,7 @@ def _new(command: New) -> int:
 
     course = load_course(command.lessons)
     path = write_skeleton(course, course.lesson(command.number))
-    print(f"{path} is ready to be written. LESSONS.md says what makes a lesson good.")
+    print(f"{path} is ready to be written; CONTRIBUTING.md says how.")
     print(f"Look at it with `nn2llm start`, check it with `nn2llm lesson lint {command.number}`.")
     return 0
 

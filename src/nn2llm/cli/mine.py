@@ -18,7 +18,8 @@ from nn2llm.core.run_folder import RunFolder
 from nn2llm.course.mygpt import FOLDER, list_sources
 from nn2llm.models.parts import PARTS, PartSource
 from nn2llm.models.parts.checking import check_parts
-from nn2llm.models.parts.loading import load_part
+from nn2llm.models.parts.loading import calls_print, load_part, name_part
+from nn2llm.models.parts.rehearsal import rehearse
 from nn2llm.train.mine import MinePlan, build_mine_config, plan_mine, read_run_parts
 from nn2llm.train.pretrain_config import MineConfig, PretrainConfig
 
@@ -43,15 +44,36 @@ def start_mine(
     mine = build_mine_config(config, plan)
     device = choose_device(config.device)
     num_checks = check_parts(plan.used, device=device)
+    rows = config.batch_size if "training_step" in plan.used else config.micro_batch_size or config.batch_size
+    rehearse(
+        plan.used,
+        plan.model,
+        num_rows=rows,
+        num_tokens=config.seq_len or plan.model.max_seq_len,
+        device=device,
+    )
     _print_plan(plan, console)
     count = len(plan.used)
     console.print(
-        f"Your {'part agrees' if count == 1 else f'{count} parts agree'} with the library in {num_checks} "
-        "checks on fresh inputs. Held-out loss and samples are the library's, on the same weights.",
+        f"Your {'part agrees' if count == 1 else f'{count} parts agree'} with the library in "
+        f"{_count(num_checks, 'check')} on fresh inputs. Held-out loss and samples are the library's, "
+        "on the same weights.",
         soft_wrap=True,
     )
     if config.compile:
         console.print("Without torch.compile: your parts run as they are written.")
+    if rows != (config.micro_batch_size or rows):
+        console.print(
+            f"Your training_step takes all {rows} rows at once: micro_batch_size {config.micro_batch_size} "
+            "does not split them.",
+            soft_wrap=True,
+        )
+    for name, source in plan.used.items():
+        if calls_print(source):
+            console.print(
+                f"What your part {name} prints is left out: it would come with every layer and step.",
+                soft_wrap=True,
+            )
     return mine, plan.used
 
 
@@ -66,7 +88,7 @@ def recheck_mine(config: MineConfig, run: RunFolder, console: Console) -> None:
     num_checks = check_parts(sources, device=choose_device(config.device))
     console.print(
         f"Going on with your {', '.join(sources)}, as copied into {run.path / 'mine'}: "
-        f"{num_checks} checks hold.",
+        f"{_count(num_checks, 'check')} passed.",
         soft_wrap=True,
     )
 
@@ -86,7 +108,13 @@ def load_own_sampling() -> Callable[..., Any]:
             f"{part.lesson} gives it. Leave out --mine; models that you trained with --mine write without it."
         )
     check_parts({"sampling": sources["sampling"]})
-    return load_part(sources["sampling"])["next_token_probabilities"]
+    own = load_part(sources["sampling"])["next_token_probabilities"]
+
+    def probabilities(*arguments: Any) -> Any:
+        with name_part(sources, "while it wrote"):
+            return own(*arguments)
+
+    return probabilities
 
 
 def _print_plan(plan: MinePlan, console: Console) -> None:
@@ -107,6 +135,10 @@ def _print_plan(plan: MinePlan, console: Console) -> None:
     for part in plan.idle:
         how = f"add {part.flags}" if part.flags else "nn2llm sample --mine calls it"
         console.print(f"Yours, but not called by this run: {part.name} ({how}).", soft_wrap=True)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _say_origin(source: PartSource) -> str:

@@ -15,7 +15,7 @@ import tyro
 from rich.console import Console
 from tyro.conf import Positional, arg
 
-from nn2llm.cli.run_reading import begins_documents, get_runs_root, read_config
+from nn2llm.cli.run_reading import begins_documents, get_runs_root
 from nn2llm.cli.talk import few_threads, printable, talk
 from nn2llm.core.errors import ConfigError
 from nn2llm.core.run_folder import find_run
@@ -83,6 +83,7 @@ def main(argv: list[str]) -> int:
     from nn2llm.core.device import choose_device
     from nn2llm.generation.sampling import SamplingConfig
     from nn2llm.train.checkpoint import load_trained_model
+    from nn2llm.train.mine import describe_own_parts
 
     sampling = SamplingConfig(
         temperature=config.temperature,
@@ -94,12 +95,8 @@ def main(argv: list[str]) -> int:
     notes = Console(stderr=True, highlight=False)
     if config.mine:
         sampling = _take_own_sampling(sampling, notes)
-    if own := read_config(folder).get("mine"):
-        notes.print(
-            f"Trained with your {', '.join(own)}; the library's parts write, on the same weights.",
-            style="dim",
-            soft_wrap=True,
-        )
+    if own_parts := describe_own_parts(folder):
+        notes.print(own_parts, style="dim", soft_wrap=True)
     model, tokenizer = load_trained_model(folder, device=choose_device(config.device))
     console = Console(highlight=False)
     interactive = sys.stdin.isatty() and sys.stdout.isatty()

@@ -2,7 +2,7 @@
 
 The page of a lesson is the same for everybody and kept in memory; a checkpoint's has one gap, the empty
 placeholder of its mixed questions, which is filled here at each load. Read sittings.py and quiz_rendering.py
-before. Used by app/pages.py.
+before. Used by app/pages.py and the static site.
 """
 
 import re
@@ -17,7 +17,7 @@ from nn2llm.course.sittings import Sitting, read_checkpoint_progress
 if TYPE_CHECKING:
     from nn2llm.course.store import Store
 
-__all__ = ["describe_sitting", "fill_mixed"]
+__all__ = ["describe_sitting", "fill_gap", "fill_mixed"]
 
 _GAP = re.compile(r'(<div class="quiz" data-quiz="mixed \d+"[^>]*>)(</div>)')
 
@@ -42,7 +42,12 @@ def fill_mixed(page: str, course: Course, sitting: Sitting) -> str:
     text = "\n".join(pieces) or (
         "<p>The lessons of this topic have no questions yet; they come with the lessons.</p>"
     )
-    return _GAP.sub(lambda gap: f"{gap[1]}{text}{gap[2]}", page)
+    return fill_gap(page, text)
+
+
+def fill_gap(page: str, html: str) -> str:
+    """The page with `html` in the place of its mixed questions; a page without such a place as it is."""
+    return _GAP.sub(lambda gap: f"{gap[1]}{html}{gap[2]}", page)
 
 
 def describe_sitting(course: Course, store: "Store", topic: int) -> dict[str, Any]:
@@ -61,7 +66,7 @@ def describe_sitting(course: Course, store: "Store", topic: int) -> dict[str, An
     if questions:
         sentences.append(_say_questions(right, answered, questions, needed, sitting))
     if progress.num_exercises:
-        done = f"{progress.num_unaided} of {progress.num_exercises} exercises passed without the solution."
+        done = f"{progress.num_unaided} of {progress.num_exercises} exercises done unaided."
         if progress.num_with_solution:
             done += (
                 f" {progress.num_with_solution} passed after the solution was seen: it does not count until "

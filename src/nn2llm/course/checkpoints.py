@@ -5,7 +5,7 @@ quiz.yaml and the rest as a lesson does: pages, kernels and grading take it as o
 of the course. `<!-- quiz: mixed 6 -->` in it asks six questions of the topic's lessons, chosen for this
 learner (sittings.py). One task comes without scaffold, on new data, and one has a planted bug.
 
-Read after lesson.py. Used by loader.py and `nn2llm lesson new`.
+Read after lesson.py. Used by loader.py, search.py, the static site and `nn2llm lesson new`.
 """
 
 import json
@@ -17,6 +17,7 @@ from nn2llm.core.errors import LessonError
 from nn2llm.core.files import write_bytes_atomic
 from nn2llm.course.front_matter import ProblemList
 from nn2llm.course.lesson import (
+    Course,
     Lesson,
     LessonHeader,
     LessonProblem,
@@ -33,6 +34,7 @@ __all__ = [
     "is_checkpoint",
     "keep_known_needs",
     "list_checkpoints",
+    "list_pages",
     "parse_mixed",
     "write_checkpoint_skeleton",
 ]
@@ -68,6 +70,11 @@ def list_checkpoints(topics: Iterable[Topic]) -> dict[int, SyllabusLesson]:
                 needs=tuple(lesson.slug for lesson in topic.lessons),
             )
     return found
+
+
+def list_pages(course: Course) -> list[SyllabusLesson]:
+    """What has a page for everybody: each lesson, and the checkpoints that are written, in course order."""
+    return [entry for entry in course.entries if not is_checkpoint(entry) or course.is_ready(entry.slug)]
 
 
 def keep_known_needs(

@@ -1,7 +1,8 @@
 """What is wrong in lessons: read from their files, found by grading their answers and running their cells.
 
-Read loader.py and results.py before. The parts: linting_text.py (links, files, sources), linting_graders.py
-(starters, accepted answers, mistakes), linting_cells.py (times, predictions). Used by `nn2llm lesson lint`
+Read loader.py and results.py before. The parts: linting_text.py (links, files, sources), linting_code.py
+(names, signatures, suspects), linting_graders.py (starters, accepted answers, mistakes), linting_cells.py
+(times, predictions). Used by `nn2llm lesson lint`
 and tests/lessons.
 """
 
@@ -21,8 +22,10 @@ from nn2llm.course.exercises.problems import ExerciseReport, read_exercise_files
 from nn2llm.course.exercises.records import Exercise
 from nn2llm.course.lesson import Cell, Course, Lesson, LessonProblem, SyllabusLesson
 from nn2llm.course.linting_cells import find_prediction_problems, judge_times
+from nn2llm.course.linting_code import find_code_problems
 from nn2llm.course.linting_graders import SEEDS, Grader, find_grader_problems
-from nn2llm.course.linting_text import find_text_problems, find_text_remarks
+from nn2llm.course.linting_kept import is_proved, keep_proved
+from nn2llm.course.linting_text import find_text_problems, find_text_remarks, find_unwritten_problems
 from nn2llm.course.loader import find_problems, load_lesson
 from nn2llm.course.own_words import find_words_problems
 from nn2llm.course.quizzes import load_questions
@@ -63,7 +66,7 @@ class LintReport:
     num_cells: int = 0
     """Of those whose results were looked at, run now or kept."""
     num_graded: int = 0
-    """Exercises whose graders were tried."""
+    """Exercises whose graders were tried, now or before."""
 
 
 @dataclass(slots=True)
@@ -94,11 +97,12 @@ def lint_lessons(
         course: as it is on disk.
         slugs: of those to look at.
         run_cells: run the cells too (results are kept while nothing has changed).
-        run_graders: grade each exercise's starter, solution, accepted answers and mistakes.
+        run_graders: grade each exercise's starter, solution, accepted answers and mistakes (a lesson that was
+            found right is not graded again while nothing has changed).
         jobs: how many lessons' cells, and how many answers, at once.
         seeds: with which each answer is graded.
         home: where results are kept; NN2LLM_HOME by default.
-        grader: where answers are judged; a grading process of its own by default.
+        grader: where answers are judged, always; a grading process of its own by default.
         on_cell: hears of each cell before it runs, perhaps from several threads.
         on_exercise: hears of each exercise before it is graded.
 
@@ -122,7 +126,7 @@ def lint_lessons(
     ]
     report.num_lessons = len(work)
     if run_graders and any(item.files.exercises for item in work):
-        _grade(work, report, grader, jobs, seeds, on_exercise)
+        _grade(work, report, grader, jobs, seeds, home, on_exercise)
     if run_cells:
         _run(work, report, jobs, home, on_cell)
     report.problems.sort(key=lambda problem: (str(problem.path), problem.line))
@@ -135,10 +139,11 @@ def _read(course: Course, entry: SyllabusLesson, report: LintReport) -> _Work | 
         lesson = load_lesson(entry)
     except LessonError:
         return None
-    report.problems += find_text_problems(lesson, course)
+    report.problems += find_text_problems(lesson, course) + find_unwritten_problems(lesson)
     report.remarks += find_text_remarks(lesson, course)
     files = read_exercise_files(entry.folder, lesson.places)
     report.remarks += files.remarks
+    report.problems += find_code_problems(entry.folder, files.exercises)
     report.problems += find_checkpoint_problems(lesson, [exercise.kind for exercise in files.exercises])
     if not is_checkpoint(entry):
         report.problems += find_words_problems(lesson)
@@ -163,14 +168,20 @@ def _grade(
     grader: Grader | None,
     jobs: int,
     seeds: Sequence[int],
+    home: Path | None,
     on_exercise: Callable[[Lesson, Exercise], None],
 ) -> None:
     from nn2llm.course.grading.service import GradingService
 
-    service = GradingService() if grader is None else None
+    service: GradingService | None = None
     try:
         for item in work:
-            report.problems += find_grader_problems(
+            report.num_graded += 0 if item.files.broken else len(item.files.exercises)
+            if not item.files.exercises or (grader is None and is_proved(item.lesson, seeds, home)):
+                continue
+            if grader is None and service is None:
+                service = GradingService()
+            found = find_grader_problems(
                 item.lesson.folder,
                 item.files,
                 grader or service,  # type: ignore[arg-type]
@@ -178,7 +189,9 @@ def _grade(
                 seeds=seeds,
                 on_exercise=partial(on_exercise, item.lesson),
             )
-            report.num_graded += 0 if item.files.broken else len(item.files.exercises)
+            report.problems += found
+            if grader is None and not found and not item.files.broken:
+                keep_proved(item.lesson, seeds, home)
     finally:
         if service is not None:
             service.close()

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from nn2llm.core.errors import LessonError
 from nn2llm.course.exercises.model import Answer, Exercise, build_starter, read_solution
 from nn2llm.course.exercises.problems import ExerciseReport
+from nn2llm.course.exercises.source import read_source
 from nn2llm.course.grading.limits import GradingJob, Limits
 from nn2llm.course.lesson import LessonProblem
 
@@ -111,23 +112,49 @@ class _Judge:
         except LessonError as error:
             yield _problem(yaml, exercise.line, str(error))
             return
-        trial = _Trial(exercise, solution, yaml, exercise.line, f"The solution of {exercise.name!r}")
+        trial = _Trial(
+            exercise, solution, *self._find_line("solution.py"), f"The solution of {exercise.name!r}"
+        )
         verdicts = self.grade(trial)
         broken = next((v for v in verdicts if _is_broken(v)), None)
         if broken is not None:  # every other answer would say the same
             yield _problem(yaml, exercise.line, f"{exercise.name!r}: {broken['message']}")
             return
-        yield from _judge_right(trial, verdicts)
-        begin = _Trial(exercise, starter, yaml, exercise.line, f"The starter of {exercise.name!r}")
+        problems = list(_judge_right(trial, verdicts))
+        if problems:  # the answers are compared with it: all else would follow from that
+            yield from problems
+            return
+        begin = _Trial(
+            exercise, starter, *self._find_line("exercise.py"), f"The starter of {exercise.name!r}"
+        )
         yield from _judge_starter(begin, self.grade(begin, 1)[0])
         for answer in self.accepted:
             label = f"The accepted answer {answer.label!r} to {exercise.name!r}"
-            trial = _Trial(exercise, answer.text, self.folder / "accepted.py", answer.line, label)
-            yield from _judge_right(trial, self.grade(trial))
+            answered = _Trial(exercise, answer.text, self.folder / "accepted.py", answer.line, label)
+            problems += _judge_right(answered, self.grade(answered))
+        if len(problems) == len(self.accepted) > 1:
+            yield _problem(
+                trial.path,
+                trial.line,
+                f"{trial.label} passes alone; all {len(problems)} accepted answers fail, so look here first. "
+                f"{problems[0].message}",
+            )
+            return
+        yield from problems
         for answer in self.mistakes:
             label = f"This mistake in {exercise.name!r}"
             trial = _Trial(exercise, answer.text, self.folder / "mistakes.py", answer.line, label)
             yield from self._judge_mistake(answer, trial)
+
+    def _find_line(self, file: str) -> tuple[Path, int]:
+        """Where the exercise's code stands in that file; a form's answer stands in exercises.yaml."""
+        try:
+            piece = read_source(self.folder / file).find(self.exercise.functions[0])
+        except (LessonError, IndexError):
+            piece = None
+        if piece is None:
+            return self.folder / "exercises.yaml", self.exercise.line
+        return self.folder / file, piece.line
 
     def _judge_mistake(self, answer: Answer, trial: _Trial) -> Iterator[LessonProblem]:
         """It is caught, first by the check named, with its words, and told nothing of another mistake."""
@@ -162,8 +189,8 @@ class _Judge:
         said = _fold(" ".join([verdict["message"], *_sentences(first[0])]))
         if _fold(answer.says) not in said:
             diagnosis = first[0].get("diagnosis")
-            got = f"is told {diagnosis!r}" if diagnosis else "is told no diagnosis"
-            return f"{got}, nowhere {answer.says!r}. Add a suspect, or mend says="
+            got = f"is told {diagnosis!r}" if diagnosis else f"is told no diagnosis ({_describe(verdict)})"
+            return f"{got}, nowhere {answer.says!r}. {self._say_remedy(answer)}"
         diagnosis = _fold(first[0].get("diagnosis") or "")
         for other in self.mistakes:
             words = _fold(other.says)
@@ -179,6 +206,21 @@ class _Judge:
                     "Give each its own words"
                 )
         return ""
+
+    def _say_remedy(self, answer: Answer) -> str:
+        try:
+            written = _fold((self.folder / "checks.py").read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError):
+            written = ""
+        written += " ".join(
+            _fold(suspect.says) for field in self.exercise.fields for suspect in field.suspects
+        )
+        if _fold(answer.says) not in written:
+            return "Add a suspect, or mend says="
+        return (
+            "A suspect says so and is not named: it raises, has other numbers, those of another suspect, or "
+            "only zeros and whole ones. Mend it"
+        )
 
 
 def _problem(path: Path, line: int, message: str) -> LessonProblem:

@@ -24,7 +24,7 @@ from nn2llm.course.loader import load_lesson
 from nn2llm.course.markup import find_term, mask_code
 from nn2llm.course.rendering import render_lesson
 
-__all__ = ["LESSON_FILES", "find_text_problems", "find_text_remarks"]
+__all__ = ["LESSON_FILES", "find_text_problems", "find_text_remarks", "find_unwritten_problems"]
 
 LESSON_FILES = (
     "lesson.md", "exercises.yaml", "exercise.py", "checks.py", "mistakes.py", "accepted.py", "solution.py",
@@ -36,6 +36,10 @@ _NUMBER = re.compile(r"\b(\d+\.(?:\d+|C))\b")
 _ADDRESS = re.compile(r"https?://[^\s,)]+\.[^\s,)]+")
 _ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:|//", re.IGNORECASE)
 _ID = re.compile(r'\sid="([^"]+)"')
+_SHELF = re.compile(r"\b(book|manual|press|publisher|edition|chapter|isbn|shipped)\b", re.IGNORECASE)
+"""What stands in a source that is on paper, or came with Python: it needs no address."""
+_UNWRITTEN = ("Three sentences of ours.", "(1) this, (2) that, (3) a third, (4) a fourth point")
+"""Of skeleton.py."""
 _LEAST_DEFINITION = 4
 """Words of the sentence that defines a term."""
 
@@ -79,6 +83,31 @@ def _find_strange_files(lesson: Lesson) -> list[LessonProblem]:
                 path, 0, f"No file of the lesson names {path.name!r}.{near} Use it, rename it or remove it."
             )
         )
+    return problems
+
+
+def find_unwritten_problems(lesson: Lesson) -> list[LessonProblem]:
+    """Sections that have nothing but a comment, and what the skeleton says in the author's place."""
+    problems = [
+        _problem(
+            lesson.path,
+            section.line,
+            f"Nothing stands under {section.title!r}. Write it, or remove the heading.",
+        )
+        for section in lesson.sections
+        if not section.blocks
+    ]
+    for block in walk_blocks(lesson.blocks):
+        if isinstance(block, Prose):
+            problems += [
+                _problem(
+                    lesson.path,
+                    block.line + block.markdown.count("\n", 0, block.markdown.index(words)),
+                    f"{words!r} comes from `nn2llm lesson new`. Write your own.",
+                )
+                for words in _UNWRITTEN
+                if words in block.markdown
+            ]
     return problems
 
 
@@ -157,8 +186,8 @@ def _find_bad_sources(lesson: Lesson) -> list[LessonProblem]:
             message = f"The source {source!r} has no title. Write 'Author or title: what, address'."
         elif "http" in source and not _ADDRESS.search(source):
             message = f"The source {source!r} has a broken address. Write it in full, with https://."
-        elif not _ADDRESS.search(source) and len(title.split()) < 4:
-            message = f"The source {source!r} has no address. Add it, or name author, book and year."
+        elif not _ADDRESS.search(source) and not _SHELF.search(title):
+            message = f"The source {source!r} has no address. Add it; of a book, name its press and year."
         else:
             continue
         problems.append(_problem(lesson.path, line, message))

@@ -17,6 +17,7 @@ __all__ = [
     "find_term",
     "make_anchor",
     "mask_code",
+    "spell_math",
     "take_anchor",
     "to_plain_text",
 ]
@@ -58,6 +59,21 @@ _SYMBOLS |= {
     "ge": "≥",
     "approx": "≈",
     "to": "→",
+    "partial": "∂",
+    "nabla": "∇",
+    "sum": "∑",
+    "in": "∈",
+    "pm": "±",
+    "neq": "≠",
+    "infty": "∞",
+    "odot": "⊙",
+    "top": "ᵀ",
+    "dots": "…",
+    "ldots": "…",
+    "cdots": "…",
+    "Delta": "Δ",
+    "Sigma": "Σ",
+    "quad": " ",
 }
 _ACCENTS = {"hat": "\u0302", "bar": "\u0304", "tilde": "\u0303"}
 _RESERVED = ("eq-", "term-", "cell-", "exercise-", "question-")  # the anchors of what is no heading
@@ -113,16 +129,43 @@ def to_plain_text(markdown: str) -> str:
     return " ".join(text.split())
 
 
+def spell_math(markdown: str) -> str:
+    """The text with mathematics in letters, for comments and terminals; code and all else as they are.
+
+    What letters cannot say stays as it was typed, without its dollars.
+    """
+    kept: list[str] = []
+
+    def keep(match: re.Match[str]) -> str:
+        kept.append(match.group())
+        return f"\x00{len(kept) - 1}\x00"
+
+    def spell(match: re.Match[str]) -> str:
+        tex = match.group().strip("$").strip()
+        spelled = _spell_letters(tex)
+        return tex if "\\" in spelled else spelled
+
+    text = _MATH.sub(spell, _CODE.sub(keep, _FENCE.sub(keep, markdown.replace("\x00", ""))))
+    return re.sub("\x00(\\d+)\x00", lambda match: kept[int(match.group(1))], text)
+
+
 def _spell(tex: str) -> str:
     """`\\hat{y}` → `ŷ`; an ellipsis for what letters cannot say."""
+    text = _spell_letters(tex)
+    return text if "\\" not in text and len(text) <= 40 else "…"
+
+
+def _spell_letters(tex: str) -> str:
+    """Accents, Greek and common signs in letters; a backslash is left where something is not known."""
     text = re.sub(
         r"\\(hat|bar|tilde)\s*(?:\{(\w)\}|(\w))",
         lambda match: unicodedata.normalize("NFC", (match[2] or match[3]) + _ACCENTS[match[1]]),
         tex,
     )
     text = re.sub(r"\\(?:mathbf|mathrm|text|mathit|boldsymbol|operatorname)\s*\{([^{}]*)\}", r"\1", text)
+    text = re.sub(r"\\frac\{(\w+)\}\{(\w+)\}", r"\1/\2", text)
     text = re.sub(r"\\([a-zA-Z]+)\s*", lambda match: _SYMBOLS.get(match[1], match[0]), text)
-    return text if "\\" not in text and len(text) <= 40 else "…"
+    return re.sub(r"\\[,;:! ]", " ", text)
 
 
 def find_term(term: str, markdown: str) -> re.Match[str] | None:

@@ -16,14 +16,18 @@ from __future__ import annotations
 
 import ast
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from nn2llm.core.errors import DataError, LessonError
+from nn2llm.core.errors import ConfigError, DataError, LessonError
 from nn2llm.core.files import read_json, storage_errors, write_bytes_atomic, write_json_atomic
 from nn2llm.models.parts import PARTS, Part, PartSource, compute_part_hash, find_part
+from nn2llm.recipe.lock import hold_folder
 
 __all__ = ["FOLDER", "MyPart", "adopt_part", "list_sources", "read_parts"]
 
@@ -31,6 +35,8 @@ FOLDER = "mygpt"
 _MANIFEST = "parts.json"
 _LOCK = threading.Lock()
 """The server checks exercises in several threads; each adds to one manifest."""
+_WAIT_S = 10.0
+"""For another process that adds a part: it takes milliseconds."""
 
 _README = """# Your GPT
 
@@ -77,7 +83,7 @@ def adopt_part(home: Path, part: str, text: str, *, slug: str, exercise: str) ->
     path = folder / f"{known.name}.py"
     now = datetime.now().astimezone()
     code = f"{_write_header(known, slug, exercise, now)}\n{text.strip()}\n"
-    with _LOCK:
+    with _alone_in(folder):
         manifest = _read_manifest(folder)
         entry = manifest.get(known.name, {})
         old = _read_text(path)
@@ -100,8 +106,35 @@ def adopt_part(home: Path, part: str, text: str, *, slug: str, exercise: str) ->
     return path
 
 
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep other threads and processes (the server, `nn2llm learn watch`) away from the manifest.
+
+    Raises:
+        LessonError: if another process does not let go.
+    """
+    deadline = time.monotonic() + _WAIT_S
+    with _LOCK, ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(hold_folder(folder))
+                break
+            except ConfigError as error:
+                if time.monotonic() > deadline:
+                    raise LessonError(
+                        f"Another nn2llm has been writing to {folder} for {_WAIT_S:g} s. End it, and check "
+                        "the exercise again."
+                    ) from error
+            time.sleep(0.02)
+        yield
+
+
 def read_parts(home: Path) -> dict[str, MyPart]:
-    """The learner's parts by name, in the order of `PARTS`. What cannot be read is left out."""
+    """The learner's parts by name, in the order of `PARTS`.
+
+    Raises:
+        StorageError: if a file is there and cannot be read.
+    """
     folder = home / FOLDER
     manifest = _read_manifest(folder)
     found: dict[str, MyPart] = {}
@@ -131,7 +164,7 @@ def list_sources(home: Path) -> dict[str, PartSource]:
 def _find(part: str, slug: str, exercise: str) -> Part:
     try:
         return find_part(part)
-    except Exception as error:
+    except ConfigError as error:
         raise LessonError(
             f"The exercise {exercise!r} of {slug!r} is marked `part: {part}`. {error}"
         ) from error

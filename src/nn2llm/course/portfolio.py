@@ -9,7 +9,7 @@ Read outcomes.py before. portfolio_html.py and portfolio_markdown.py write the t
 import hashlib
 import platform
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,8 +80,6 @@ def gather_contents(
     learner: str | None = None,
 ) -> Contents:
     """All that the portfolio says. `learner` stands for the name that was kept, where it is given."""
-    from dataclasses import replace
-
     from nn2llm.course.sittings import list_passed_checkpoints
 
     outcomes = build_outcomes(course, store, runs)

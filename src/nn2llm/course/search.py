@@ -18,6 +18,7 @@ from typing import Literal
 from nn2llm.core.errors import LessonError
 from nn2llm.core.files import storage_errors
 from nn2llm.core.home import get_home
+from nn2llm.course.checkpoints import list_pages
 from nn2llm.course.glossary import find_definitions
 from nn2llm.course.lesson import Block, Course, Equation, Fold, Lesson, Placeholder, Prose
 from nn2llm.course.loader import load_lesson
@@ -25,7 +26,7 @@ from nn2llm.course.markup import to_plain_text
 
 __all__ = ["SearchHit", "SearchIndex"]
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 _MOST_CHARACTERS = 200
 _MOST_WORDS = 12
 _BEGIN, _END = "\x02", "\x03"  # around found words in a snippet; escaping leaves them alone
@@ -126,11 +127,12 @@ class SearchIndex:
         )
 
     def _find_by_number(self, text: str) -> tuple[SearchHit, ...]:
-        """`1.6` is a lesson, `1.6.2` an equation."""
-        if not re.fullmatch(r"\d+\.\d+(\.\d+)?", text):
+        """`1.6` is a lesson, `1.6.2` an equation, `1.C` a checkpoint."""
+        if not re.fullmatch(r"\d+\.(\d+(\.\d+)?|[cC])", text):
             return ()
+        text = text.upper()
         number = ".".join(text.split(".")[:2])
-        for entry in self.course.lessons:
+        for entry in list_pages(self.course):
             if entry.number == number:
                 anchor = f"eq-{text}" if text != number else ""
                 return (self._make_hit("lesson", entry.slug, number, entry.title, "", anchor, entry.goal),)
@@ -139,7 +141,7 @@ class SearchIndex:
     def _open(self) -> sqlite3.Connection:
         """The connection to an index that is up to date. The lock is held."""
         paths = [self.course.folder / "syllabus.yaml"]
-        paths += [entry.folder / "lesson.md" for entry in self.course.lessons]
+        paths += [entry.folder / "lesson.md" for entry in self.course.entries]
         stamp = tuple(_stat(path) for path in paths)
         if self._connection is not None and stamp == self._stamp:
             return self._connection
@@ -196,7 +198,7 @@ class SearchIndex:
     def make_rows(self) -> list[tuple[str, ...]]:
         """(kind, slug, number, title, heading, anchor, words) of every place that can be found."""
         rows: list[tuple[str, ...]] = []
-        for entry in self.course.lessons:
+        for entry in list_pages(self.course):
             place = (entry.slug, entry.number, entry.title)
             rows.append(("lesson", *place, entry.title, "", entry.goal))
             if not self.course.is_ready(entry.slug):

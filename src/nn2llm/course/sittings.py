@@ -14,7 +14,7 @@ Read checkpoints.py and mixing.py before. Used by the pages, app/road.py and the
 import math
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from nn2llm.core.errors import DataError, LessonError
@@ -189,7 +189,7 @@ def open_sitting(course: Course, store: "Store", lesson: Lesson) -> Sitting:
             return before
         if not mixed and _count_mixed(lesson):
             return _begin(course, store, lesson, before)
-        changed = _replace(before, own=own, mixed=mixed)
+        changed = replace(before, own=own, mixed=mixed)
         _write_sitting(store, changed)
         return changed
 
@@ -206,9 +206,8 @@ def take_again(course: Course, store: "Store", lesson: Lesson) -> Sitting:
             raise DataError("The questions are passed already. What is left are the exercises.")
         if before is not None and not before.is_lost:
             left = len(before.questions) - before.num_answered
-            raise DataError(
-                f"{left} questions are not answered yet, and you can still pass. Answer them first."
-            )
+            which = "1 question is" if left == 1 else f"{left} questions are"
+            raise DataError(f"{which} not answered yet, and you can still pass. Answer first.")
         return _begin(course, store, lesson, before)
 
 
@@ -237,12 +236,6 @@ def _begin(course: Course, store: "Store", lesson: Lesson, before: Sitting | Non
     return sitting
 
 
-def _replace(sitting: Sitting, **changes: Any) -> Sitting:
-    from dataclasses import replace
-
-    return replace(sitting, **changes)
-
-
 def _list_own(lesson: Lesson) -> tuple[Reference, ...]:
     return tuple((lesson.slug, question.id) for question in load_questions(lesson.folder))
 
@@ -265,9 +258,9 @@ def note_answer(
         if sitting is None or reference not in sitting.questions:
             return None
         first: Mapping[Reference, bool] = {reference: right} | sitting.first  # what was first stays
-        after = _replace(sitting, first=dict(first), answers=sitting.answers | {reference: answer})
+        after = replace(sitting, first=dict(first), answers=sitting.answers | {reference: answer})
         if after.is_passed and after.passed_at is None:
-            after = _replace(after, passed_at=store.now())
+            after = replace(after, passed_at=store.now())
         _write_sitting(store, after)
         return after
 

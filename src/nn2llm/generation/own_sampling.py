@@ -15,27 +15,18 @@ from nn2llm.generation.sampling import SamplingConfig, apply_sampling
 __all__ = ["OwnSampling"]
 
 
-def _library_rule(logits: Tensor, temperature: float, top_k: int | None) -> Tensor:
-    rules = SamplingConfig(temperature=temperature, top_k=top_k)
-    return apply_sampling(logits, rules).softmax(dim=-1)
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class OwnSampling(SamplingConfig):
     """The rules of a `SamplingConfig`; temperature and top-k by `probabilities`."""
 
-    probabilities: Callable[[Tensor, float, int | None], Tensor] = _library_rule
+    probabilities: Callable[[Tensor, float, int | None], Tensor]
     """(logits [B, V], temperature, top_k) to probabilities [B, V]."""
 
     def apply(self, logits: Float[Tensor, "B V"], seen: Bool[Tensor, "B V"] | None) -> Float[Tensor, "B V"]:
         """Repetition penalty, the learner's rule, top-p, min-p. At temperature 0 nothing is drawn: ours."""
-        rest = SamplingConfig(
-            temperature=self.temperature, top_p=self.top_p, min_p=self.min_p, top_k=self.top_k
-        )
-        if self.repetition_penalty != 1:
-            alone = SamplingConfig(repetition_penalty=self.repetition_penalty)
-            logits = apply_sampling(logits, alone, seen)
         if self.temperature == 0:
-            return apply_sampling(logits, rest)
+            return apply_sampling(logits, self, seen)
+        if self.repetition_penalty != 1:
+            logits = apply_sampling(logits, SamplingConfig(repetition_penalty=self.repetition_penalty), seen)
         own = self.probabilities(logits, self.temperature, self.top_k).log()
         return apply_sampling(own, SamplingConfig(top_p=self.top_p, min_p=self.min_p))

@@ -9,7 +9,7 @@
 resumed takes the code in its own folder, and refuses where that is gone or changed: half a curve by one
 attention and half by another would tell nothing.
 
-Read models/parts before. mine_trainer.py trains. Used by cli/mine.py.
+Read models/parts before. mine_trainer.py trains. Used by cli/mine.py, cli/sample.py and cli/chat_loop.py.
 """
 
 from __future__ import annotations
@@ -20,16 +20,21 @@ import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from nn2llm.core.errors import CheckpointError, ConfigError, DataError
 from nn2llm.core.files import read_json, storage_errors, write_bytes_atomic, write_json_atomic
 from nn2llm.core.run_folder import RunFolder
+from nn2llm.models.gpt_config import GPTConfig
 from nn2llm.models.parts import PARTS, Part, PartSource, RunShape, find_part
+from nn2llm.train.checkpoint import load_trained_model
+from nn2llm.train.lineage import list_ancestors, read_setting
 from nn2llm.train.pretrain_config import MineConfig, PretrainConfig
 
 __all__ = [
     "MinePlan",
     "build_mine_config",
+    "describe_own_parts",
     "keep_run_parts",
     "plan_mine",
     "read_run_parts",
@@ -43,6 +48,8 @@ FOLDER = "mine"
 class MinePlan:
     """Who does what in a run."""
 
+    model: GPTConfig
+    """Its shape: the config's, or that of the model that it starts from."""
     used: dict[str, PartSource]
     """The learner's parts that it calls, in the order of `PARTS`."""
     gaps: tuple[Part, ...]
@@ -64,8 +71,6 @@ def plan_mine(
         ConfigError: if there is none, a name is unknown, or one that is asked for cannot be called.
     """
     if config.init_from is not None:
-        from nn2llm.train.checkpoint import load_trained_model
-
         config = dataclasses.replace(config, model=load_trained_model(config.init_from)[0].config)
     shape = RunShape(
         model=config.model, schedule=config.schedule.kind, clips=config.max_grad_norm is not None
@@ -93,7 +98,9 @@ def plan_mine(
     idle = tuple(PARTS[name] for name in chosen if name not in used)
     if not used:
         raise ConfigError(_explain_none(sources, idle, called))
-    return MinePlan(used=used, gaps=tuple(part for part in called if part.name not in used), idle=idle)
+    return MinePlan(
+        model=shape.model, used=used, gaps=tuple(part for part in called if part.name not in used), idle=idle
+    )
 
 
 def _explain_none(sources: Mapping[str, PartSource], idle: tuple[Part, ...], called: list[Part]) -> str:
@@ -140,7 +147,10 @@ def keep_run_parts(run: RunFolder, sources: Mapping[str, PartSource]) -> Iterato
         yield
     except BaseException:
         if sources and not run.exists:  # its corpus was not found, for instance
-            shutil.rmtree(run.path if is_new else run.path / FOLDER, ignore_errors=True)
+            if is_new:
+                shutil.rmtree(run.path, ignore_errors=True)
+            else:
+                _remove_parts(run.path / FOLDER)
         raise
 
 
@@ -151,9 +161,7 @@ def store_run_parts(run: RunFolder, sources: Mapping[str, PartSource]) -> None:
         StorageError: if the disk does not take it.
     """
     folder = run.path / FOLDER
-    with storage_errors(folder):
-        if folder.exists():  # of a start that was killed
-            shutil.rmtree(folder)
+    _remove_parts(folder)  # of a start that was killed
     for name, source in sources.items():
         write_bytes_atomic(folder / f"{name}.py", source.text.encode())
     listed = {
@@ -161,6 +169,15 @@ def store_run_parts(run: RunFolder, sources: Mapping[str, PartSource]) -> None:
         for name, source in sources.items()
     }
     write_json_atomic(folder / "parts.json", listed)
+
+
+def _remove_parts(folder: Path) -> None:
+    """Only what `store_run_parts` writes: the folder's name is a usual one, and --out may be any folder."""
+    with storage_errors(folder):
+        for name in ("parts.json", *(f"{part}.py" for part in PARTS)):
+            (folder / name).unlink(missing_ok=True)
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def read_run_parts(run: RunFolder, config: MineConfig) -> dict[str, PartSource]:
@@ -192,6 +209,7 @@ def read_run_parts(run: RunFolder, config: MineConfig) -> dict[str, PartSource]:
             path=str(path),
             slug=entry.get("slug"),
             exercise=entry.get("exercise"),
+            run=str(run.path),
         )
         if source.sha256 != sha256:
             raise CheckpointError(
@@ -200,3 +218,13 @@ def read_run_parts(run: RunFolder, config: MineConfig) -> dict[str, PartSource]:
             )
         sources[name] = source
     return sources
+
+
+def describe_own_parts(run: Path) -> str | None:
+    """Whose parts trained a model, or the one that it was trained from; None for the library's alone."""
+    for path in list_ancestors(run):
+        own = read_setting(path, "mine")
+        if isinstance(own, dict) and own:
+            who = "Trained" if path == run else f"{path}, which it was trained from, was trained"
+            return f"{who} with your {', '.join(own)}; the library's parts write, on the same weights."
+    return None

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import copy
 import time
-import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -21,13 +19,11 @@ from rich.console import Console
 from torch import Tensor
 from torch.optim.optimizer import Optimizer
 
-from nn2llm.core.errors import Nn2llmError
 from nn2llm.core.run_folder import RunFolder
 from nn2llm.data.batches import Batch
 from nn2llm.models.gpt import GPT
-from nn2llm.models.parts import PartError
 from nn2llm.models.parts.forward import PartsForward
-from nn2llm.models.parts.loading import describe_failure, load_functions, suggest_remedy
+from nn2llm.models.parts.loading import load_functions, name_part
 from nn2llm.optim.clipping import clip_grad_norm
 from nn2llm.optim.combined import CombinedOptimizer, OptimizerConfig, build_optimizer
 from nn2llm.train.distributed import Processes
@@ -61,7 +57,7 @@ class MinePretrainer(Pretrainer):
     def train(self, profiler: StepProfiler | None = None) -> PretrainResult:
         """As `Pretrainer.train`; a run that begins says first what its own parts cost."""
         if self.step == 0:
-            with self._naming_parts():
+            with name_part(self.sources, "at step 1"):
                 ratio = measure_slowdown(
                     self.model,
                     self.functions,
@@ -78,25 +74,8 @@ class MinePretrainer(Pretrainer):
         Raises:
             PartError: if the learner's code raises.
         """
-        with self._naming_parts():
+        with name_part(self.sources, f"at step {self.step + 1}"):
             return super().train_step()
-
-    @contextmanager
-    def _naming_parts(self) -> Iterator[None]:
-        """What the learner's code raises inside becomes one sentence."""
-        try:
-            yield
-        except (Nn2llmError, torch.OutOfMemoryError):
-            raise
-        except Exception as error:
-            files = {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
-            for source in self.sources.values():
-                if source.path in files:
-                    raise PartError(
-                        f"Your part {source.name} failed at step {self.step + 1}: "
-                        f"{describe_failure(error, source.path)}. {suggest_remedy(source)}"
-                    ) from error
-            raise
 
     def compute_lr_factor(self) -> float:
         """By the learner's schedule, where they have one and the config asks for its kind."""
@@ -147,6 +126,7 @@ class _ClippedStep:
     def __init__(self, trainer: MinePretrainer) -> None:
         self._trainer = trainer
         self.grad_norm = torch.zeros(())
+        self.param_groups = trainer.optimizer.param_groups
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients."""

@@ -28,11 +28,8 @@ from nn2llm.core.seeding import (
     restore_random_state,
     seed_everything,
 )
-from nn2llm.core.threads import few_threads
 from nn2llm.data.batches import Batch, PackedLoader
 from nn2llm.data.prefetch import PrefetchLoader
-from nn2llm.generation.engine import generate
-from nn2llm.generation.sampling import SamplingConfig
 from nn2llm.models.accounting import compute_flops_per_token, count_parameters
 from nn2llm.models.gpt import GPT
 from nn2llm.optim.clipping import clip_grad_norm
@@ -59,6 +56,7 @@ from nn2llm.train.profiling import StepProfiler
 from nn2llm.train.run_logs import RunLogs
 from nn2llm.train.stage_result import PretrainResult
 from nn2llm.train.starting import check_rows, describe_run, prepare_data, start_run
+from nn2llm.train.text_samples import write_text_sample
 
 __all__ = ["PretrainResult", "Pretrainer", "pretrain"]
 
@@ -306,22 +304,10 @@ class Pretrainer:
         }
 
     def sample(self, progress: TrainingProgress) -> None:
-        """Let the model write, from the end-of-text mark or the text's first token; log and show it."""
+        """Let the model write; log and show it."""
         if self.logs is None or not self.config.sample_tokens:
             return
-        with few_threads(self.model):
-            result = generate(
-                self.model,
-                [self.dataset.first_prompt],
-                max_new_tokens=self.config.sample_tokens,
-                sampling=SamplingConfig(temperature=0.8),
-                tokenizer=self.tokenizer,
-                # with masks, it has never seen one document after another
-                stop_token_ids=[self.dataset.end_of_text_id] if self.config.document_mask else (),
-                seed=self.config.seed,
-                on_full="slide",
-            )[0]
-        text = result.text or ""
+        text = write_text_sample(self.model, self.tokenizer, self.dataset, self.config)
         self.logs.append_sample({"step": self.step, "text": text})
         progress.note(f"\n--- step {self.step} " + "-" * 40 + f"\n{text.strip()}\n")
 

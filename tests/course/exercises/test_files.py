@@ -101,6 +101,17 @@ def test_of_the_pages_own_saves_one_a_minute_is_kept(
     assert kept == ["typed 0\n", "typed 3\n", "typed 6\n"]
 
 
+def test_what_a_reset_takes_away_is_always_kept_and_comes_back(files: LearnerFiles) -> None:
+    assert files.overwritten(*PLACE) is None
+    base = ""
+    for number in range(3):  # within one minute: of these only the first is kept
+        base = files.write(*PLACE, f"typed {number}\n", base=base).version
+    files.write(*PLACE, "starter\n", base=None)
+    assert files.overwritten(*PLACE) == "typed 2\n"
+    files.write(*PLACE, "typed 2\n", base=None)
+    assert files.overwritten(*PLACE) == "starter\n"
+
+
 def test_a_deleted_file_is_made_anew_from_the_latest_text(files: LearnerFiles) -> None:
     state = files.write(*PLACE, "mine\n", base="")
     state.path.unlink()

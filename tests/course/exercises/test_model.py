@@ -8,6 +8,9 @@ import pytest
 
 from nn2llm.core.errors import LessonError
 from nn2llm.course.exercises.model import (
+    Exercise,
+    Field,
+    Option,
     build_starter,
     find_exercise,
     load_exercises,
@@ -15,6 +18,7 @@ from nn2llm.course.exercises.model import (
     read_solution,
 )
 from nn2llm.course.exercises.problems import find_exercise_problems, read_exercise_files
+from nn2llm.course.exercises.texts import build_form
 from nn2llm.course.lesson import Placeholder
 
 from .sample import CHECKS, EXERCISE, EXERCISES, FILES, write_sample
@@ -92,6 +96,20 @@ def test_a_form_says_what_is_asked_and_its_solution_is_filled_in(folder: Path) -
     solved = read_solution(folder, find_exercise(folder, "which-one"))
     assert run_text(solved, "(fit, misses, len(reason.split()))") == ("b", 117, 3)
     assert 'slope = "2*x"' in read_solution(folder, find_exercise(folder, "derive-the-slope"))
+
+
+def test_whatever_stands_in_a_label_the_form_stays_python_and_can_be_read() -> None:
+    option = Option(value="a", text="The $\\partial L$\n\nand `code`", why="")
+    label = "One of $\\hat y$\r\x0cor\u2028two; " + "a long label " * 20
+    field = Field(name="fit", kind="choice", label=label, line=1, options=(option,), answer="a")
+    exercise = Exercise(
+        name="x", kind="decide", title="", minutes=1, difficulty=1, task="", line=1, fields=(field,)
+    )
+    form = build_form(exercise, {"fit": "a"})
+    assert "# One of ŷ or two; a long label" in form
+    assert "#   a: The ∂L and `code`\n" in form
+    assert [line for line in form.splitlines() if not line.startswith("# ")] == ['fit = "a"']
+    assert max(map(len, form.splitlines())) <= 88
 
 
 def test_a_solution_is_the_lessons_or_a_symbol_of_the_library(folder: Path) -> None:

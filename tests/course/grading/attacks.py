@@ -114,6 +114,10 @@ ATTACKS = {
         "os._exit(0)",
         "stopped", "exit",
     ),
+    "turns what writes the verdict": Attack(
+        "json.JSONEncoder.iterencode = lambda *a, **k: ['{\"status\": \"passed\"}']",
+        "stopped", "channel", "closed or wrote",
+    ),
     "reads with input()": Attack("return input()", "error", says="Nothing can be typed in here"),
     "reads stdin": Attack("return sys.stdin.read()", "error", says="Nothing can be typed in here"),
     "reads descriptor 0": Attack("return os.read(0, 10)", "passed", says="b''"),

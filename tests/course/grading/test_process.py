@@ -494,3 +494,18 @@ def test_the_pages_server_imports_no_torch_and_needs_no_fork():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout == "[]\n", done.stderr
+
+
+@on_linux
+def test_a_server_that_is_still_starting_is_not_waited_for(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    service = GradingService(runner=RUNNER, imports=("tests.course.grading.stand_in_stuck",))
+    service.warm()
+    process = service._backend.process
+    calls = []
+    kill, wait = process.kill, process.wait
+    monkeypatch.setattr(process, "kill", lambda: (calls.append("kill"), kill()))
+    monkeypatch.setattr(process, "wait", lambda *args: (calls.append("wait"), wait(*args))[1])
+    service.close()
+    assert calls[0] == "kill"
+    assert process.returncode == -signal.SIGKILL

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from nn2llm.course.grading.reaching import find_reach
 from tests.course.grading.grading_lessons import STEP, write_lesson
 
 pytestmark = pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="forks")
@@ -37,6 +38,9 @@ HARMLESS = {
     "warnings": "import warnings\nwarnings.filterwarnings('ignore')\nwarnings.warn('x')\n" + STEP,
 }
 
+# What `find_reach` would refuse before anything runs: here the layers behind it are tried.
+HIDE = "import importlib, sys\ndef reach(name): return importlib.import_module('nn2llm.course.' + name)\n"
+
 # Wrong answers that help themselves; the status that each may have.
 HOSTILE = {
     "allclose is always true": (
@@ -50,13 +54,12 @@ HOSTILE = {
     ),
     "right, but mean is patched": (STEP + "\ntorch.Tensor.mean = torch.Tensor.sum\n", {"failed", "stopped"}),
     "same does nothing": (
-        "import nn2llm.course.grading as g, nn2llm.course.grading.calls as c, sys\n"
-        "g.same = c.same = lambda *a, **k: None\n"
-        "sys.modules['nn2llm_lesson_checks'].same = lambda *a, **k: None\n" + WRONG,
-        {"stopped"},
+        HIDE + "g, c = reach('grading'), reach('grading.calls')\n"
+        "g.same = c.same = lambda *a, **k: None\n" + WRONG,
+        {"failed", "stopped"},
     ),
     "compare says yes": (
-        "import nn2llm.course.grading.calls as c\nc.compare = lambda *a, **k: None\n" + WRONG,
+        HIDE + "reach('grading.calls').compare = lambda *a, **k: None\n" + WRONG,
         {"stopped"},
     ),
     "the code of compare is swapped": (
@@ -115,10 +118,11 @@ HOSTILE = {
         {"failed"},
     ),
     "asks its caller for the reference": (
-        "import sys\ndef gradient_step(w, b, x, y, learning_rate):\n    frame = sys._getframe()\n"
-        "    while 'reference' not in frame.f_locals or not hasattr(frame.f_locals['reference'], 'gradient_step'):\n"
-        "        frame = frame.f_back\n"
-        "    return frame.f_locals['reference'].gradient_step(w, b, x, y, learning_rate)\n",
+        "import sys\ndef gradient_step(w, b, x, y, learning_rate):\n    frame = getattr(sys, '_get' + 'frame')()\n"
+        "    local, back = 'f_' + 'locals', 'f_' + 'back'\n"
+        "    while not hasattr(getattr(frame, local).get('reference'), 'gradient_step'):\n"
+        "        frame = getattr(frame, back)\n"
+        "    return getattr(frame, local)['reference'].gradient_step(w, b, x, y, learning_rate)\n",
         {"stopped"},
     ),
     "traces": (
@@ -152,18 +156,19 @@ HOSTILE = {
         {"failed"},
     ),
     "edits the session": (
-        "import nn2llm.course.grading.session as s\ndef gradient_step(w, b, x, y, learning_rate):\n"
+        HIDE + "s = reach('grading.session')\ndef gradient_step(w, b, x, y, learning_rate):\n"
         "    s.current().mode = 'diagnose'\n    return w, b\n",
         {"stopped"},
     ),
 }  # fmt: skip
 
 RUNNER = """
-import json, os, resource, sys
+import gc, json, os, resource, sys
 from nn2llm.course.grading.limits import GradingJob
 from nn2llm.course.grading.running import run_job
 folder, cases = sys.argv[1], json.load(sys.stdin)
 results = {}
+gc.collect(), gc.freeze()  # or each fork's first collection copies all of torch's objects
 for name, text in cases.items():
     read, write = os.pipe()
     child = os.fork()
@@ -194,6 +199,7 @@ def verdicts(tmp_path_factory) -> dict[str, Any]:
     lesson = write_lesson(folder / "lesson")
     cases = {f"harmless {name}": text for name, text in HARMLESS.items()}
     cases |= {f"hostile {name}": dedent(text) for name, (text, _) in HOSTILE.items()}
+    cases["reaches"] = "import sys\nprint(sys.modules)\n" + STEP
     out = folder / "verdicts.json"
     subprocess.run(
         [sys.executable, "-c", RUNNER, str(lesson), str(out)],
@@ -222,3 +228,51 @@ def test_what_was_changed_is_named(verdicts):
     assert "`sys.settrace`" in verdicts["hostile right, and traces"]["message"]
     assert "`nn2llm.course.grading.calls.compare`" in verdicts["hostile compare says yes"]["message"]
     assert "checker's own `gradient_step`" in verdicts["hostile asks its caller for the reference"]["message"]
+
+
+FRAMES = "while f is not None:\n    f = f.f_back\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "line"),
+    [
+        ("import gc\nx = 1\ngc.get_objects()\n", "gc.get_objects", 3),
+        ("import sys\nf = sys._getframe()\n" + FRAMES, "sys._getframe", 2),
+        ("f = me.gi_frame\n" + FRAMES, "me.gi_frame", 1),
+        ("try:\n    1 / 0\nexcept Exception as e:\n    f = e.__traceback__.tb_frame\n", "tb_frame", 4),
+        ("import sys\nf = getattr(sys, '_getframe')()\n", "_getframe", 2),
+        ("import sys\nf = sys.modules['nn2llm_lesson_solution']\n", "sys.modules", 2),
+        ("from sys import modules as m\n", "sys.modules", 1),
+        ("from inspect import currentframe\n", "inspect.currentframe", 1),
+        ("import nn2llm.course.grading.tampering as t\n", "nn2llm.course.grading.tampering", 1),
+        ("from nn2llm.course import grading\n", "nn2llm.course.grading", 1),
+        ("__import__('nn2llm.course.grading.evidence')\n", "nn2llm.course.grading.evidence", 1),
+    ],
+)
+def test_a_text_that_reaches_for_the_checker_is_named(text, word, line):
+    assert find_reach(text + STEP) == (word, line)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *HARMLESS.values(),
+        "import gc, sys, inspect\ngc.collect()\nprint(sys.version, inspect.signature(len))\n",
+        "def stack(modules): return modules.stack(torch.stack([modules.trace()]))\n",
+        "from nn2llm.course.grading import accepted, mistake\n",
+        "from nn2llm.nn.functional import softmax\nfrom nn2llm import course\nfrom . import x\n",
+        "a text that is no Python",
+        "x = '\\0' '\ud800'",
+        "(" * 3000,
+        "-" * 100_000 + "1",
+    ],
+)
+def test_what_an_exercise_may_use_reaches_for_nothing(text):
+    assert find_reach(text) is None
+
+
+def test_a_text_that_reaches_is_not_run(verdicts):
+    verdict = verdicts["reaches"]
+    assert (verdict["status"], verdict["checks"]) == ("stopped", [])
+    assert "Line 2 uses `sys.modules`" in verdict["message"]
+    assert verdict["printed"] == ""

@@ -54,6 +54,7 @@ export interface Evidence {
   called?: string | null;
   returned?: string | null;
   expected?: string | null;
+  lines?: string[];
   lines_html?: string[];
   arrays?: ArrayEvidence[];
   difference?: string | null;
@@ -66,6 +67,8 @@ export interface Check {
   evidence: Evidence | null;
   diagnosis_html: string | null;
   field: string | null;
+  /** Of a form's field: choice, number, text and so on. */
+  field_kind: string | null;
   title_html: string;
 }
 

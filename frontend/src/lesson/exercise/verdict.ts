@@ -19,11 +19,12 @@ export interface VerdictActions {
 export function renderVerdict(verdict: Verdict, state: ExerciseState, actions: VerdictActions): HTMLElement {
   const word = VERDICT_WORDS[verdict.status];
   const checks = verdict.checks.map((check) => renderCheck(check));
+  const messageClass = listSaysIt(verdict) ? "verdict-message visually-hidden" : "verdict-message";
   const element = make(
     "div",
     { class: "exercise-verdict", "data-status": verdict.status, tabindex: -1, role: "group", "aria-label": `Verdict: ${word}` },
-    make("p", { class: "verdict-head" }, sign(verdict.status), make("strong", {}, word), ` ${sayHow(verdict, state)}`),
-    verdict.message_html !== "" && showHtml("div", verdict.message_html, { class: "verdict-message" }),
+    make("p", { class: "verdict-head" }, sign(verdict.status), make("strong", {}, word), sayHow(verdict, state)),
+    verdict.message_html !== "" && showHtml("div", verdict.message_html, { class: messageClass }),
     verdict.part_html !== null && showHtml("div", verdict.part_html, { class: "verdict-part" }),
     verdict.error && renderOwnError(verdict.error, actions),
     checks.length > 0 && make("ol", { class: "verdict-checks", "aria-label": "Checks" }, ...checks),
@@ -51,14 +52,28 @@ export function renderOldNote(): HTMLElement {
 /** What a screen reader hears when it has come: the words of `element`, without its marks. */
 export function sayVerdict(verdict: Verdict, element: HTMLElement): string {
   const message = element.querySelector(".verdict-message")?.textContent.trim() ?? "";
-  const hasMore = verdict.checks.some((check) => check.diagnosis_html) ? "Press d for what it is." : "";
+  const hasMore = verdict.checks.some((check) => check.diagnosis_html) ? "Press d for the likely cause." : "";
   return [`${VERDICT_WORDS[verdict.status]}.`, message, hasMore].filter(Boolean).join(" ");
 }
 
 function sayHow(verdict: Verdict, state: ExerciseState): string {
-  const time = `in ${sayDuration(verdict.elapsed_s)}`;
+  // How long it took is of use only where somebody waited.
+  const time = verdict.elapsed_s < 1 ? "" : ` in ${sayDuration(verdict.elapsed_s)}`;
   if (verdict.status !== "passed") return time;
   return `${time}, ${state.unaided ? "done unaided" : "with the solution seen"}`;
+}
+
+/** Whether the list of checks says all that the message says, and shows it better. */
+function listSaysIt({ status, error, checks }: Verdict): boolean {
+  if (error) return false;
+  if (status === "failed") return checks.some((check) => check.status === "failed" && isTelling(check.evidence));
+  return status === "unfinished" && checks.some((check) => check.status === "not run" && check.field !== null);
+}
+
+function isTelling(evidence: Evidence | null): boolean {
+  if (!evidence) return false;
+  const { returned, expected, arrays = [], lines = [] } = evidence;
+  return lines.length > 0 || arrays.length > 0 || (typeof returned === "string" && typeof expected === "string");
 }
 
 function sign(status: Verdict["status"] | Check["status"]): HTMLElement {
@@ -82,14 +97,14 @@ function renderCheck(check: Check): HTMLElement {
   );
 }
 
-/** What was called and what came back; of a form's field: what was written, and what it gives. */
+/** What was called and what came back; of a form's field: what it gives (what was written stands in it). */
 function renderEvidence(evidence: Evidence, isField: boolean): HTMLElement {
   const { called, returned, expected, arrays = [], lines_html = [], difference } = evidence;
   const lines =
     lines_html.length > 0 &&
     make("ul", { class: "evidence-lines" }, ...lines_html.map((html) => showHtml("li", html)));
   const values = isField
-    ? [renderValues([["you wrote", called]]), lines, renderValues([["yours gives", returned], ["expected", expected]])]
+    ? [lines, renderValues([["yours gives", returned], ["expected", expected]])]
     : [renderValues([["called", called], ["returned", returned], ["expected", expected]]), lines];
   return make(
     "div",
@@ -113,7 +128,7 @@ function renderValues(rows: [string, string | null | undefined][]): HTMLElement 
 function renderDiagnosis(html: string): HTMLElement {
   const text = showHtml("div", html, { class: "diagnosis", hidden: true });
   const button = makeButton(
-    "What is it?",
+    "What went wrong?",
     () => {
       text.hidden = !text.hidden;
       button.setAttribute("aria-expanded", String(!text.hidden));

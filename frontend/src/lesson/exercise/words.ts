@@ -30,9 +30,17 @@ export const ATTEMPT_WORDS: Record<VerdictStatus, string> = {
   stopped: "stopped",
 };
 
-/** A check's word; a field of a form that has none is no check that did not run. */
-export function sayCheck(check: Pick<Check, "status" | "field">): string {
-  return check.status === "not run" && check.field !== null ? "no answer yet" : check.status;
+const ANSWER_WORDS: Record<CheckStatus, string> = {
+  passed: "right",
+  failed: "not right",
+  "not run": "no answer yet",
+};
+
+/** A check's word; an answer in a form is right or not, it did not run. */
+export function sayCheck(check: Pick<Check, "status" | "field" | "field_kind">): string {
+  if (check.field === null) return check.status;
+  // Nobody reads a text: it counts as written, not as right.
+  return check.field_kind === "text" && check.status === "passed" ? "written" : ANSWER_WORDS[check.status];
 }
 
 /** How the exercise stands, for its head. */

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from nn2llm.core.errors import LessonError
 from nn2llm.course.exercises.records import Answer, Exercise
 from nn2llm.course.exercises.source import Piece, Source, join_pieces, read_source
-from nn2llm.course.exercises.texts import build_form
+from nn2llm.course.exercises.texts import build_form, solve_fields
 from nn2llm.course.front_matter import ProblemList
 from nn2llm.course.lesson import suggest
 
@@ -193,12 +193,7 @@ class _Reader:
                 call.line, f"This answer to {exercise.name!r} fills in nothing. Give a field its value."
             )
             return None
-        solved = {
-            item.name: item.answer if item.answer is not None else " ".join(["word"] * max(item.min_words, 1))
-            for item in exercise.fields
-            if item.answer is not None or item.kind == "text"
-        }
-        return build_form(exercise, {**solved, **values})
+        return build_form(exercise, solve_fields(exercise) | values)
 
     def _build(self, call: _Call, exercise: Exercise) -> str | None:
         piece = call.piece

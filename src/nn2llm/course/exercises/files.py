@@ -117,7 +117,8 @@ class LearnerFiles:
             if before is not None and before != data:
                 if base is not None and compute_version(before) != base:
                     raise FileConflict(self.read(slug, name))
-                self._archive(path, before)
+                # with a base, the page saves what somebody types; without, something else takes its place
+                self._archive(path, before, thinned=base is not None)
             if before != data:
                 self._write_bytes(path, data)
             self._remember(path, data)
@@ -155,6 +156,17 @@ class LearnerFiles:
     def history(self, slug: str, name: str) -> list[Path]:
         """What was overwritten, the oldest first."""
         return _list_history(self.path(slug, name))
+
+    def overwritten(self, slug: str, name: str) -> str | None:
+        """The newest text in `.history` that the file does not hold now; None where there is none."""
+        path = self.path(slug, name)
+        now = self._read_bytes(path)
+        for kept in reversed(_list_history(path)):
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                data = kept.read_bytes()
+                if data != now:
+                    return data.decode("utf-8-sig")
+        return None
 
     # How files are reached
 
@@ -202,10 +214,10 @@ class LearnerFiles:
             with contextlib.suppress(OSError):  # a disk without owners
                 target.chmod(0o600)
 
-    def _archive(self, path: Path, data: bytes) -> None:
-        """Keep what is about to be overwritten."""
+    def _archive(self, path: Path, data: bytes, *, thinned: bool) -> None:
+        """Keep what is about to be overwritten; `thinned`: of our own texts, one a minute."""
         now = time.monotonic()
-        if self._own.get(path) == compute_version(data):
+        if thinned and self._own.get(path) == compute_version(data):
             # the page saves every few seconds while somebody types: those texts would push out all others
             if now - self._archived.get(path, -_THINNING_S) < _THINNING_S:
                 return

@@ -37,7 +37,7 @@ _FIELD_KEYS = {
     "expression": ("answer", "symbols", "suspects", "atol", "forbid"),
     "choice": ("options", "answer"),
     "multiple": ("options", "answer"),
-    "number": ("answer", "atol", "rtol", "unit", "suspects"),
+    "number": ("answer", "atol", "rtol", "unit", "suspects", "whole", "follows", "by_choice"),
     "text": ("answer", "min_words"),
 }
 
@@ -152,7 +152,20 @@ def _read_fields(entry: MappingReader, kind: str) -> tuple[Field, ...]:
         if field.name in fields:
             reader.fail("name", f"The field {field.name!r} is there twice. Give each its own name.")
         fields[field.name] = field
+        leader = fields.get(field.follows)
+        if field.follows and (leader is None or leader.kind != "choice"):
+            reader.fail("follows", f"follows is {field.follows!r}. Name a choice field that stands before.")
+        elif leader is not None and not set(field.by_choice) <= {item.value for item in leader.options}:
+            reader.fail("by_choice", f"by_choice has other values than the options of {leader.name}.")
     return tuple(fields.values())
+
+
+def _read_by_choice(reader: MappingReader) -> dict[str, float]:
+    cases = reader.mapping("by_choice", "by_choice")
+    if cases is None:
+        return {}
+    found = {key: cases.number(key, None) for key in cases.nodes}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _read_field(reader: MappingReader) -> Field:
@@ -175,6 +188,9 @@ def _read_field(reader: MappingReader) -> Field:
         atol=reader.number("atol", None, low=0.0),
         rtol=reader.number("rtol", None, low=0.0),
         unit=reader.text("unit") if "unit" in reader else "",
+        whole=reader.truth("whole", False),
+        follows=reader.text("follows") if "follows" in reader else "",
+        by_choice=_read_by_choice(reader),
         min_words=reader.whole("min_words", 0, 1000),
     )
 

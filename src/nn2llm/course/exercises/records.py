@@ -82,6 +82,11 @@ class Field:
     atol: float | None = None
     rtol: float | None = None
     unit: str = ""
+    whole: bool = False
+    """The answer of a number, rounded to a whole one, is right too."""
+    follows: str = ""
+    """The choice field on which a number depends; `by_choice`: the answers that go with wrong choices."""
+    by_choice: dict[str, float] = field(default_factory=dict)
     min_words: int = 0
 
 

@@ -272,6 +272,18 @@ class Exercises:
         task = self.find(slug, name)
         return self.files.write(task.slug, task.name, build_starter(task.folder, task.exercise), base=None)
 
+    def bring_back(self, slug: str, name: str) -> FileState:
+        """The text that was overwritten last, as by a reset; the present one stays in `.history`.
+
+        Raises:
+            LessonError: if nothing was overwritten yet.
+        """
+        task = self.find(slug, name)
+        text = self.files.overwritten(task.slug, task.name)
+        if text is None:
+            raise LessonError(f"Nothing of {name!r} was overwritten yet, so nothing can be brought back.")
+        return self.files.write(task.slug, task.name, text, base=None)
+
     def restore(self, slug: str, name: str, attempt: str) -> FileState:
         """Back to the text of that attempt; the present one stays in `.history`.
 

@@ -4,6 +4,7 @@ Read source.py before. Used by model.py.
 """
 
 import ast
+import textwrap
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from nn2llm.core.errors import LessonError
 from nn2llm.course.exercises.records import Exercise, Field
 from nn2llm.course.exercises.source import Piece, Source, join_pieces, read_source
 from nn2llm.course.lesson import suggest
+from nn2llm.course.markup import spell_math
 
-__all__ = ["build_form", "build_starter", "find_definition", "format_value", "read_solution"]
+__all__ = ["build_form", "build_starter", "find_definition", "format_value", "read_solution", "solve_fields"]
 
 
 def build_starter(folder: Path, exercise: Exercise, listed: frozenset[str] = frozenset()) -> str:
@@ -61,12 +63,26 @@ def build_form(exercise: Exercise, values: dict[str, object]) -> str:
     """The file of a form: one assignment a field, `...` without a value; comments say what is asked."""
     parts = []
     for field in exercise.fields:
-        lines = [f"# {line}" for line in field.label.splitlines()]
-        lines += [f"#   {item.value}: {' '.join(item.text.split())}" for item in field.options]
-        lines += [f"# {words}" for words in _how_to_answer(field)]
+        lines = _comment(field.label)
+        for option in field.options:
+            lines += _comment(f"{option.value}: {option.text}", indent="  ")
+        for words in _how_to_answer(field):
+            lines += _comment(words)
         value = format_value(values[field.name]) if field.name in values else "..."
         parts.append("\n".join([*lines, f"{field.name} = {value}"]))
     return "\n\n".join(parts) + "\n"
+
+
+def _comment(markdown: str, *, indent: str = "") -> list[str]:
+    """Lines of a comment, whatever stands in the text: mathematics in letters, no line left uncommented."""
+    return textwrap.wrap(
+        " ".join(spell_math(markdown).split()),
+        width=88,
+        initial_indent=f"# {indent}",
+        subsequent_indent=f"# {indent}{indent}",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _how_to_answer(field: Field) -> list[str]:
@@ -108,8 +124,7 @@ def read_solution(folder: Path, exercise: Exercise, listed: frozenset[str] = fro
         LessonError: if it cannot be found.
     """
     if exercise.is_form:
-        solved = [item for item in exercise.fields if item.answer is not None or item.kind == "text"]
-        return build_form(exercise, {item.name: _solve(item) for item in solved})
+        return build_form(exercise, solve_fields(exercise))
     if exercise.reference is None:
         source = read_source(folder / "solution.py")
         return _assemble(source, [find_definition(source, name) for name in exercise.functions], listed)
@@ -137,10 +152,13 @@ def _find_symbol(module: str, symbol: str) -> tuple[Source, list[Piece]]:
     return source, [find_definition(source, symbol)]
 
 
-def _solve(field: Field) -> object:
-    if field.answer is not None:
-        return field.answer
-    return " ".join(["word"] * max(field.min_words, 1))
+def solve_fields(exercise: Exercise) -> dict[str, object]:
+    """Right values of a form's fields, by name. Words are never judged, so that any stand in for them."""
+    return {
+        item.name: item.answer if item.answer is not None else " ".join(["word"] * max(item.min_words, 1))
+        for item in exercise.fields
+        if item.answer is not None or item.kind == "text"
+    }
 
 
 def find_module(name: str) -> Path:

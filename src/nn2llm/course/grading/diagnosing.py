@@ -4,20 +4,22 @@ Read suspects.py and structure.py before. Used by running.py. The evidence stand
 change the verdict, take long, or fail.
 """
 
+import inspect
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from nn2llm.course.grading.session import CallRecord, CheckFailed, Session
 from nn2llm.course.grading.structure import name_structure
 from nn2llm.course.grading.suspects import name_suspect
 
-__all__ = ["diagnose"]
+__all__ = ["diagnose", "name_exchanged_parameters"]
 
 _ROUNDS = 3  # the failing numbers again, then two fresh draws
-_SECONDS = 2.0
+_SECONDS = 5.0
+_LATEST = 2.5  # seconds after which no other check is begun
 
 
 class _OutOfTime(BaseException):
@@ -25,9 +27,16 @@ class _OutOfTime(BaseException):
 
 
 def diagnose(
-    session: Session, check: Callable[[Any, Any], None], learner: object, reference: object
+    session: Session,
+    check: Callable[[Any, Any], None],
+    learner: object,
+    reference: object,
+    others: Mapping[str, Callable[[Any, Any], None]] | None = None,
 ) -> str | None:
-    """What is wrong, in the words of the suspect or the structure that fits all calls; None when unsure."""
+    """What is wrong, in the words of the suspect or the structure that fits all calls; None when unsure.
+
+    `others`: the exercise's other checks by name, whose calls may contradict a suspect.
+    """
     name, last_call = session.check, session.last_call
     session.mode = "diagnose"
     try:
@@ -35,7 +44,10 @@ def diagnose(
             rounds = _observe(session, name, check, learner, reference)
             if rounds is None:
                 return None
-            said, _ = name_suspect(rounds)
+            begun = session.elapsed()
+            said, _ = name_suspect(
+                rounds, lambda: _observe_others(session, others or {}, learner, reference, begun)
+            )
             return said or name_structure(rounds)
     except BaseException:  # the learner's code runs here: whatever it raises, the verdict stands
         return None
@@ -59,9 +71,40 @@ def _observe(
             if session.raised is not None:
                 return None
         rounds.append(list(session.records))
-        if session.elapsed() - started > _SECONDS / 2:
+        if session.elapsed() - started > _LATEST / 2:
             break
     return rounds
+
+
+def _observe_others(
+    session: Session,
+    checks: Mapping[str, Callable[[Any, Any], None]],
+    learner: object,
+    reference: object,
+    begun: float,
+) -> list[CallRecord]:
+    """One round of the other checks; where the learner's code raises, the comparisons before it count."""
+    records: list[CallRecord] = []
+    for name, check in checks.items():
+        if records and session.elapsed() - begun > _LATEST / 2:
+            break  # slow code: one check of other data has been heard
+        session.begin(name, round=1)
+        with suppress(Exception):  # CheckFailed among them
+            check(learner, reference)
+        records += session.records
+    return records
+
+
+def name_exchanged_parameters(mine: Any, right: Any) -> str | None:
+    """Said where the learner's parameters are the reference's, in another order."""
+    try:
+        names, wanted = (list(inspect.signature(function).parameters) for function in (mine, right))
+    except Exception:
+        return None
+    if names == wanted or sorted(names) != sorted(wanted):
+        return None
+    order = f"({', '.join(names)}). The check gives ({', '.join(wanted)})."
+    return f"Your parameters stand in another order: {order}"
 
 
 @contextmanager

@@ -3,15 +3,23 @@
 Read after expression_tokens.py. No eval: a small recursive-descent parser. Multiplication may be left
 out (`2x`, `2(x+1)`, `w x`, and `wx` where w and x are symbols and wx is not); it binds as `*` does, from the
 left, so `1/2x` is half of x, and the preview shows it. `^` and `**` bind tighter than a minus before them.
+Σ takes the rest of its product, as on paper: `2/n Σ (w x_i + b - y_i) x_i`. Python's own spellings are read
+too: `np.mean(…)`, `(…).mean()`, `len(x)`. expression_words.py has the sentences for unknown words.
 """
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nn2llm.course.grading.expression_tokens import ExpressionError, Token, fail, split_tokens
+from nn2llm.course.grading.expression_tokens import (
+    ExpressionError,
+    Token,
+    blank_left_side,
+    fail,
+    split_tokens,
+)
+from nn2llm.course.grading.expression_words import suggest_word
 
 __all__ = [
     "CONSTANTS",
@@ -39,6 +47,9 @@ FUNCTIONS = {
 CONSTANTS = ("pi", "e", "n")
 
 _MAX_DEPTH = 40
+_MAX_TREE = 120
+"""Whoever walks the tree takes a few of Python's 1000 calls for each step down."""
+_LIBRARIES = frozenset({"np", "numpy", "torch", "math"})
 _INDICES = frozenset("ijkt")
 
 
@@ -121,7 +132,25 @@ def parse_expression(
     Raises:
         ExpressionError: one sentence, with the place.
     """
-    return _Parser(text, read_symbols(symbols), frozenset(forbid)).parse()
+    node = _Parser(text, read_symbols(symbols), frozenset(forbid)).parse()
+    if _measure_depth(node) > _MAX_TREE:
+        raise ExpressionError(f"This has more than {_MAX_TREE} steps in a row; an answer has fewer.", 0)
+    return node
+
+
+def _measure_depth(node: Node) -> int:
+    """Steps from the whole to its innermost part: `x + x + x` is as deep as it is long."""
+    deepest, rest = 0, [(node, 1)]
+    while rest:
+        part, depth = rest.pop()
+        deepest = max(deepest, depth)
+        if isinstance(part, Minus):
+            rest.append((part.inside, depth + 1))
+        elif isinstance(part, Pair):
+            rest += [(part.left, depth + 1), (part.right, depth + 1)]
+        elif isinstance(part, Apply):
+            rest += [(one, depth + 1) for one in part.arguments]
+    return deepest
 
 
 def find_names(node: Node) -> set[str]:
@@ -143,7 +172,7 @@ class _Parser:
         self.depth = 0
         # n is the length of the vectors: where there is none, n means nothing
         self.constants = CONSTANTS if any(item.shape for item in symbols.values()) else ("pi", "e")
-        self.tokens = split_tokens(text)
+        self.tokens = split_tokens(blank_left_side(text, symbols))
         self.place = 0
 
     def parse(self) -> Node:
@@ -166,6 +195,8 @@ class _Parser:
             )
         if token.kind == "number":
             raise fail(f"Something is missing before {token.text}: `*`, `^` or `+`?", token.start)
+        if token.text == ".":
+            raise fail("The character `.` has no meaning here", token.start)
         raise fail(f"`{token.text}` cannot stand here", token.start)
 
     def _peek(self) -> Token:
@@ -215,6 +246,8 @@ class _Parser:
 
     def _power(self) -> Node:
         node = self._atom()
+        while self._peek().text == "." and self._peek().kind == "sign":
+            node = self._method(node)
         token = self._peek()
         if token.kind == "superscript":
             self._next()
@@ -251,6 +284,34 @@ class _Parser:
         self._refuse(token)
         raise AssertionError  # _refuse raises
 
+    def _method(self, node: Node) -> Node:
+        """`(…).mean()`, as torch and numpy write it."""
+        dot, name = self._next(), self._next()
+        if name.kind != "name":
+            raise fail("The character `.` has no meaning here", dot.start)
+        if name.text in self.forbid:
+            raise fail(f"This answer must do without `{name.text}`", name.start)
+        if name.text not in FUNCTIONS:
+            raise fail(
+                f"`.{name.text}` has no meaning here: methods such as `.mean()` and `.sum()` have", dot.start
+            )
+        opening = self._next()
+        if opening.text != "(" or self._peek().text != ")":
+            raise fail(f"`.{name.text}` needs empty brackets: write (…).{name.text}()", name.start)
+        self._next()
+        return Apply(name.text, (node,))
+
+    def _sigma(self) -> Node:
+        """Σ and what it adds up: the rest of the product behind it."""
+        self.depth += 1
+        if self.depth > _MAX_DEPTH:
+            raise fail("Too many sums in a row", self._peek().start)
+        if self._peek().kind == "end":
+            raise fail("Something is missing after Σ", self._peek().start)
+        node = Apply("sum", (self._product(),))
+        self.depth -= 1
+        return node
+
     def _close(self, opening: Token) -> None:
         token = self._next()
         if token.text == ")" and token.kind == "sign":
@@ -260,6 +321,17 @@ class _Parser:
         self._refuse(token)
 
     def _named(self, token: Token) -> Node:
+        if self._peek().text == "." and token.text in _LIBRARIES and token.text not in self.symbols:
+            self._next()  # np.mean(…) is mean(…)
+            token = self._next()
+            if token.kind != "name" or token.text not in FUNCTIONS:
+                raise fail("The character `.` has no meaning here", token.start - 1)
+        if token.text == "len" and "len" not in self.symbols and self._length():
+            return Letter("n")
+        if token.text == "Sigma" and "Sigma" not in self.symbols:
+            if "sum" in self.forbid:
+                raise fail("This answer must do without `sum`", token.start)
+            return self._sigma()
         called = self._peek().text == "(" and self._peek().kind == "sign"
         parts = self._split(token, called)
         node: Node | None = None
@@ -296,8 +368,6 @@ class _Parser:
         whole = self._known(token.text)
         if whole is not None:
             return [whole]
-        if token.text == "Sigma":  # Σ(…), and bare Σ gets its sentence
-            return [("sum", "")]
         parts = self._split_word(token.text, called)
         if parts is not None:
             return parts
@@ -307,18 +377,20 @@ class _Parser:
             if not self.symbols[base].shape:
                 raise fail(f"`{base}` is a single number here: write it without an index", token.start)
             raise fail(f"`{subscript}` is no index: write {base}_i or {base}", token.start)
-        close = difflib.get_close_matches(token.text, [*known, *FUNCTIONS], n=1, cutoff=0.6)
-        hint = (
-            f" Did you mean `{close[0]}`?"
-            if close
-            else f" Known are {', '.join(self.symbols) or 'numbers only'}."
-        )
-        digits = re.fullmatch(r"([^\W\d]+)(\d+)", token.text)
-        if digits and digits[1] in self.symbols:
-            hint = f" Write {digits[1]}*{digits[2]} or {digits[1]}^{digits[2]}."
+        hint = suggest_word(token.text, self.symbols, known, FUNCTIONS, called=called)
         raise ExpressionError(
             f"`{token.text}` is not known here (at character {token.start + 1}).{hint}", token.start
         )
+
+    def _length(self) -> bool:
+        """Reads `(x)` of `len(x)` where x has n elements."""
+        words = [token.text for token in self.tokens[self.place : self.place + 3]]
+        if len(words) < 3 or words[0] != "(" or words[2] != ")" or "n" not in self.constants:
+            return False
+        if words[1] not in self.symbols or not self.symbols[words[1]].shape:
+            return False
+        self.place += 3
+        return True
 
     def _known(self, word: str) -> tuple[str, str] | None:
         if word in self.symbols or word in self.constants:

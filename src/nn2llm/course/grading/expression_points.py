@@ -147,7 +147,11 @@ class Points:
             for name, reduce in reducers.items():
                 if self._all(lambda i, reduce=reduce: reduce(values[i]), tolerance):
                     return f"`{name}` around all of it is missing."
-            return None
+            factor = self._find_factor([np.asarray(np.mean(value)) for value in values], tolerance)
+            if factor is None:
+                return None
+            times = write_number(factor, 6).removesuffix(".0")
+            return f"`mean(…)` around all of it is missing; with it, yours is {times} times the answer."
         if any(value.shape != right.shape for value, right in zip(values, self.expected, strict=True)):
             return None
         if self._all(lambda i: -values[i], tolerance):
@@ -161,14 +165,13 @@ class Points:
         return self._factor(values, tolerance)
 
     def _factor(self, values: list[Any], tolerance: tuple[float, float]) -> str | None:
-        left = np.concatenate([value.reshape(-1) for value in values])
-        right = np.concatenate([value.reshape(-1) for value in self.expected])
-        if len({f"{abs(item):.4g}" for item in right.tolist()}) < 5:
-            return None
-        best = int(np.argmax(np.abs(right)))
-        factor = float(left[best] / right[best])
-        if abs(factor) > 1e-3 and self._all(lambda i: values[i] / factor, tolerance):
+        factor = self._find_factor(values, tolerance)
+        if factor is not None:
             return f"Yours is {write_number(factor, 6).removesuffix('.0')} times the answer."
+        left, right = _join(values), _join(self.expected)
+        best = int(np.argmax(np.abs(right)))
+        if not self._is_varied():
+            return None
         shift = float(left[best] - right[best])
         if abs(shift) > 1e-3 and self._all(lambda i: values[i] - shift, tolerance):
             word = "more" if shift > 0 else "less"
@@ -176,8 +179,26 @@ class Points:
             return f"Yours is {amount} {word} than the answer, everywhere."
         return None
 
+    def _is_varied(self) -> bool:
+        return len({f"{abs(item):.4g}" for item in _join(self.expected).tolist()}) >= 5
+
+    def _find_factor(self, values: list[Any], tolerance: tuple[float, float]) -> float | None:
+        """The one number by which the answer is multiplied everywhere."""
+        left, right = _join(values), _join(self.expected)
+        if not self._is_varied() or left.shape != right.shape:
+            return None
+        best = int(np.argmax(np.abs(right)))
+        factor = float(left[best] / right[best])
+        if abs(factor) > 1e-3 and self._all(lambda i: values[i] / factor, tolerance):
+            return factor
+        return None
+
     def _all(self, value: Any, tolerance: tuple[float, float]) -> bool:
         return all(_agree(np.asarray(value(i)), right, tolerance) for i, right in enumerate(self.expected))
+
+
+def _join(values: list[Any]) -> Any:
+    return np.concatenate([value.reshape(-1) for value in values])
 
 
 def _agree(value: Any, right: Any, tolerance: tuple[float, float]) -> bool:

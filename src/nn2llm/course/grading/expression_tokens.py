@@ -5,11 +5,12 @@ digits a power of their own; every character keeps its place, so that an error c
 """
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 
 from nn2llm.core.errors import LessonError
 
-__all__ = ["GREEK", "ExpressionError", "Token", "fail", "split_tokens"]
+__all__ = ["GREEK", "ExpressionError", "Token", "blank_left_side", "fail", "split_tokens"]
 
 GREEK = {
     "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ϵ": "epsilon", "ζ": "zeta",
@@ -26,8 +27,12 @@ _PLAIN = {
     "∕": "/", "⁄": "/", "[": "(", "]": ")", "∑": "Σ",
 }  # fmt: skip
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[^\W\d_]\w*)|(?P<sign>\*\*|.))"
+    r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>Σ|[^\W\d_][^\WΣ]*)|(?P<sign>\*\*|.))"
 )
+# bounds and index of a sum; its order is the vectors' own
+_BOUNDS = re.compile(r"(?<=Σ)\s*(?:_(?:\{[^{}]*\}|\w)|[ᵢⱼₖ])(?:\s*\^(?:\{[^{}]*\}|\w))?")
+_LEFT_SIDE = re.compile(r"([^=<>!]*?)=(?!=)")
+_DERIVATIVE = re.compile(r"(?:∂|d)\s*(\w*)\s*/\s*(?:∂|d)\s*(\w+)\s*(\w*)")
 _INSTEAD = {
     "@": "use sum(a*b) for a product that adds up",
     "=": "give the right-hand side alone, without `=`",
@@ -75,7 +80,7 @@ def split_tokens(text: str) -> list[Token]:
         raise ExpressionError(f"This is longer than {_MAX_LENGTH} characters; an answer is shorter.", 0)
     length = len(text)
     tokens: list[Token] = []
-    text, place = _normalise(text), 0
+    text, place = _BOUNDS.sub(lambda match: " " * len(match[0]), _normalise(text)), 0
     while place < len(text):
         match = _TOKEN.match(text, place)
         if match is None:  # white space at the end
@@ -86,6 +91,19 @@ def split_tokens(text: str) -> list[Token]:
         place = match.end()
     tokens.append(Token("end", "", length))
     return tokens
+
+
+def blank_left_side(text: str, symbols: Container[str]) -> str:
+    """`∂L/∂w = …`, `slope_w = …`: spaces up to the sign, so that every other character keeps its place.
+
+    `w = 3` stays as it is: a symbol that is known would be solved for.
+    """
+    found = _LEFT_SIDE.match(text)
+    if found is None or not found[1].strip() or "=" in text[found.end() :] or not text[found.end() :].strip():
+        return text
+    left = found[1].strip()
+    named = left.isidentifier() and left not in symbols
+    return " " * found.end() + text[found.end() :] if named or _DERIVATIVE.fullmatch(left) else text
 
 
 def _normalise(text: str) -> str:
@@ -104,7 +122,7 @@ def _add_token(tokens: list[Token], kind: str, word: str, start: int) -> None:
             tokens.append(Token("superscript", _SUPERSCRIPTS[word], start))
     elif kind == "sign" and word in _INSTEAD:
         raise fail(f"`{word}` has no meaning here: {_INSTEAD[word]}", start)
-    elif kind == "sign" and word not in ("+", "-", "*", "/", "^", "**", "(", ")", ",", "√"):
+    elif kind == "sign" and word not in ("+", "-", "*", "/", "^", "**", "(", ")", ",", "√", "."):
         raise fail(f"The character `{word}` has no meaning here", start)
     else:
         tokens.append(Token(kind, "^" if word == "**" else word, start))

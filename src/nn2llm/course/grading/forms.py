@@ -1,21 +1,29 @@
-"""Form kinds: the learner's file is one assignment a field, read by ast and never run.
+"""Form kinds: the learner's file is one assignment a field, and each is judged on its own.
 
-Read loading.py and expressions.py before. Every field is judged, so that one Check tells about all of them.
-The right choice or number is not shown beside a wrong one: that would end the exercise. Used by running.py.
+Read loading.py, form_reading.py and expressions.py before. Every field is judged, so that one Check tells
+about all of them. The right choice or number is not shown beside a wrong one: that would end the exercise.
+Used by running.py.
 """
 
-import ast
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from nn2llm.course.exercises.model import Field
+from nn2llm.course.exercises.model import Exercise, Field, Option, Suspect
 from nn2llm.course.grading.evidence import CheckResult, CheckStatus, Evidence, LearnerError, Verdict
 from nn2llm.course.grading.expressions import compare_expressions
+from nn2llm.course.grading.form_reading import (
+    FormError,
+    count_words,
+    explain_syntax,
+    read_form,
+    read_number,
+)
 from nn2llm.course.grading.loading import Grader, title_of
-from nn2llm.course.grading.namespaces import Learner, Reference, suggest_name
+from nn2llm.course.grading.namespaces import Learner, Reference
 from nn2llm.course.grading.raised import describe_raised, register_text
 from nn2llm.course.grading.session import CheckFailed, derive_seed, new_session
 from nn2llm.course.grading.showing import write_number
@@ -23,46 +31,7 @@ from nn2llm.course.grading.showing import write_number
 __all__ = ["FormError", "grade_form", "read_form"]
 
 _MAX_LENGTH = 20_000
-
-
-class FormError(Exception):
-    """A line of a form that is no `name = value`."""
-
-    def __init__(self, message: str, line: int | None) -> None:
-        super().__init__(message)
-        self.line = line
-
-
-def read_form(text: str, names: tuple[str, ...]) -> dict[str, Any]:
-    """{field: value} as the text assigns them; Ellipsis for `...`. Fields that are missing are left out.
-
-    Raises:
-        SyntaxError: the text is not Python.
-        FormError: a line that is no assignment of a literal to a field of the form.
-    """
-    tree = ast.parse(text)
-    values: dict[str, Any] = {}
-    for index, node in enumerate(tree.body):
-        if index == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            continue  # a docstring
-        target = node.targets[0] if isinstance(node, ast.Assign) and len(node.targets) == 1 else None
-        if isinstance(node, ast.AnnAssign):
-            target = node.target
-        value = getattr(node, "value", None)
-        if not isinstance(target, ast.Name) or not isinstance(value, ast.expr):
-            raise FormError("Only lines like `name = value` belong in this file.", node.lineno)
-        if target.id not in names:
-            hint = suggest_name(target.id, list(names)) or f" The fields are {', '.join(names)}."
-            raise FormError(f"There is no field `{target.id}` here.{hint}", node.lineno)
-        try:
-            values[target.id] = ast.literal_eval(value)
-        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-            raise FormError(
-                f"`{target.id}` must be a plain value (a number, a text in quotes, or a list of these), "
-                "not something to compute: this file is read, not run.",
-                node.lineno,
-            ) from None
-    return values
+_NEAR = 0.01  # of a suspect's value
 
 
 def grade_form(grader: Grader, text: str, seed: int) -> Verdict:
@@ -85,9 +54,8 @@ def grade_form(grader: Grader, text: str, seed: int) -> Verdict:
         register_text(file, text)
         described = describe_raised(error, file)
         verdict.status, verdict.error = "error", described
-        at = f"Line {described.line}" if described.line else "The file"
         first = described.message.splitlines()[0] if described.message else ""
-        verdict.message = f"{at} is not Python yet: {first}. Is a text in quotes, from one to the other?"
+        verdict.message = explain_syntax(error, text, described.line, first)
         return verdict
     unanswered = []
     for field in exercise.fields:
@@ -97,12 +65,27 @@ def grade_form(grader: Grader, text: str, seed: int) -> Verdict:
             lines = ["There is no answer here yet."]
             verdict.checks.append(_result(field, "not run", Evidence(lines=lines)))
         else:
-            verdict.checks.append(_judge(field, value, seed))
+            verdict.checks.append(_judge(_follow(field, exercise, values), value, seed))
     wrong = [result for result in verdict.checks if result.status == "failed"]
     if not wrong and not unanswered:
         wrong = _run_checks(grader, values, text, seed, verdict)
     _summarise(verdict, wrong, unanswered, len(exercise.fields))
     return verdict
+
+
+def _follow(field: Field, exercise: Exercise, values: dict[str, Any]) -> Field:
+    """A number that depends on a choice, with the answer that belongs to the learner's choice.
+
+    Who chose wrongly and read off the right number for that choice has made one mistake, not two.
+    """
+    leader = exercise.find_field(field.follows) if field.follows else None
+    chosen = None if leader is None else _find_option(leader, values.get(leader.name))
+    if chosen is None or chosen.value not in field.by_choice:
+        return field
+    others = [item for value, item in field.by_choice.items() if value != chosen.value]
+    says = "This is the average of another choice than yours."
+    suspects = tuple(Suspect(value=item, says=says) for item in [*others, field.answer])
+    return replace(field, answer=field.by_choice[chosen.value], suspects=suspects)
 
 
 def _is_blank(value: Any) -> bool:
@@ -179,13 +162,28 @@ def _judge_expression(field: Field, value: Any, seed: int) -> CheckResult:
 def _judge_choice(field: Field, value: Any, seed: int) -> CheckResult:
     values = [option.value for option in field.options]
     value = value[0] if isinstance(value, (list, tuple)) and len(value) == 1 else value
-    chosen = str(value).strip() if isinstance(value, (str, int, float)) else None
-    if chosen not in values:
+    option = _find_option(field, value)
+    if option is None:
         return _fail(field, value, f"One of {_list(values)} is wanted, in quotes, not {_show(value)}.")
-    if field.answer is None or chosen == field.answer:
+    if field.answer is None or option.value == field.answer:
         return _result(field, "passed")
-    why = next((option.why for option in field.options if option.value == chosen), "")
-    return _fail(field, value, f"`{chosen}` is not the answer.", why or None)
+    return _fail(field, value, f"`{option.value}` is not the answer.", option.why or None)
+
+
+def _find_option(field: Field, value: Any) -> Option | None:
+    """The option that is meant: its value, perhaps with a text behind it, or its text; capital or small."""
+    value = value[0] if isinstance(value, (list, tuple)) and len(value) == 1 else value
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return None
+    exact = [option for option in field.options if option.value == str(value).strip()]
+    words = {_fold(str(value)), _fold(str(value).partition(":")[0])}  # "B: the second line" means b
+    near = [option for option in field.options if words & {_fold(option.value), _fold(option.text)}]
+    found = exact or near
+    return found[0] if len(found) == 1 else None
+
+
+def _fold(text: str) -> str:
+    return " ".join(text.split()).rstrip(".:)").casefold()
 
 
 def _judge_multiple(field: Field, value: Any, seed: int) -> CheckResult:
@@ -214,12 +212,11 @@ def _judge_multiple(field: Field, value: Any, seed: int) -> CheckResult:
 
 
 def _judge_number(field: Field, value: Any, seed: int) -> CheckResult:
-    number = value
-    if isinstance(value, str):
-        try:
-            number = float(value.replace("_", "").replace(",", "").strip().removesuffix(field.unit).strip())
-        except ValueError:
-            number = value
+    number = read_number(value, field.unit)
+    if _is_comma_number(value):
+        whole, part = value
+        line = f"A number is wanted, with a point: {whole}.{part}, not {whole},{part}."
+        return _fail(field, value, line)
     if isinstance(number, bool) or not isinstance(number, (int, float)):
         return _fail(field, value, f"A number is wanted, not {_kind(value)}.")
     if not math.isfinite(number):
@@ -227,18 +224,40 @@ def _judge_number(field: Field, value: Any, seed: int) -> CheckResult:
     if field.answer is None:
         return _result(field, "passed")
     tolerance = _number_tolerance(field)
-    if abs(number - field.answer) <= tolerance:
+    if _is_right(number, field, tolerance):
         return _result(field, "passed")
-    fitting = [
-        item.says
-        for item in field.suspects
-        if isinstance(item.value, (int, float)) and abs(number - item.value) <= tolerance
-        and abs(item.value - field.answer) > tolerance
-    ]  # fmt: skip
     unit = f" {field.unit}" if field.unit else ""
     word = "more" if number > field.answer else "less"
     line = f"{write_number(number, 8)}{unit} is {word} than the answer."
-    return _fail(field, value, line, fitting[0] if len(fitting) == 1 else None)
+    return _fail(field, value, line, _diagnose_number(number, field, tolerance))
+
+
+def _is_comma_number(value: Any) -> bool:
+    """`6,6` without quotes, which Python reads as two numbers."""
+    return isinstance(value, tuple) and len(value) == 2 and all(type(item) is int for item in value)
+
+
+def _is_right(number: float, field: Field, tolerance: float) -> bool:
+    rounded = field.whole and number == math.floor(field.answer + 0.5)
+    return rounded or abs(number - field.answer) <= tolerance
+
+
+def _diagnose_number(number: float, field: Field, tolerance: float) -> str | None:
+    # A suspect is met more closely than the answer: 8.0 may be many things, where 8.1 is one
+    fitting = {
+        item.says
+        for item in field.suspects
+        if isinstance(item.value, (int, float))
+        and abs(number - item.value) <= min(tolerance, _NEAR * abs(item.value)) + 1e-12
+        and abs(item.value - field.answer) > tolerance
+    }
+    if fitting:
+        return fitting.pop() if len(fitting) == 1 else None
+    if number < 0 < field.answer and _is_right(-number, field, tolerance):
+        return "Only the sign is not right."
+    if field.unit == "%" and _is_right(100 * number, field, tolerance):
+        return "This is a part of 1. In percent it is 100 times as much."
+    return None
 
 
 def _number_tolerance(field: Field) -> float:
@@ -250,10 +269,10 @@ def _number_tolerance(field: Field) -> float:
 def _judge_text(field: Field, value: Any, seed: int) -> CheckResult:
     if not isinstance(value, str):
         return _fail(field, value, f"A text in quotes is wanted, not {_kind(value)}.")
-    count = len(value.split())
+    count = count_words(value)
     if count < field.min_words:
-        words = f"{count} word{'' if count == 1 else 's'}"
-        return _fail(field, value, f"Write at least {field.min_words} words; there are {words} so far.")
+        words = "is 1 word" if count == 1 else f"are {count} words"
+        return _fail(field, value, f"Write at least {field.min_words} words; there {words} so far.")
     return _result(field, "passed")
 
 

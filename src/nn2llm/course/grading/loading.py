@@ -113,7 +113,7 @@ def _run_file(path: Path, name: str) -> types.ModuleType:
     sys.modules[name] = module
     try:
         exec(compile(text, str(path), "exec", dont_inherit=True), module.__dict__)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # an exit() of the author's is not the learner's
         line = find_line(error, str(path))
         raise GraderError(f"{path}:{line}: {type(error).__name__}: {error}") from error
     return module

@@ -30,6 +30,7 @@ from nn2llm.course.grading.stopped import (
     build_stopped,
     explain_exit,
     finish_verdict,
+    is_whole,
     lost_channel,
     too_long,
     too_many_files,
@@ -199,6 +200,8 @@ class _Process:
         elapsed_s = time.monotonic() - started
         self.end()
         printed = self.printed.decode("utf-8", "replace")
+        if stop is None and reader.verdict is not None and not is_whole(reader.verdict):
+            stop = lost_channel()
         if stop is None and reader.verdict is not None:
             return finish_verdict(reader.verdict, limits, printed=printed)
         if stop is None:

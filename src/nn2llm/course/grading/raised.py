@@ -10,7 +10,7 @@ from typing import Any
 from nn2llm.course.grading.evidence import LearnerError
 from nn2llm.course.kernels.inside.tracebacks import CellNames, describe_exception
 
-__all__ = ["describe_raised", "has_learner_frame", "register_text"]
+__all__ = ["describe_raised", "find_remedy", "has_learner_frame", "register_text"]
 
 _MAX_FRAMES = 12
 _MAX_MESSAGE = 600
@@ -21,6 +21,61 @@ _SENTENCES = {
     "KeyboardInterrupt": "the code was interrupted, or raised this itself.",
     "EOFError": "nothing can be typed in here: take out `input()`, and use the function's arguments.",
 }
+
+# Well-known messages of torch and Python (and what must stand in the line), in plain words.
+_REMEDIES: tuple[tuple[str, str, str], ...] = (
+    (
+        r"element 0 of tensors does not require grad",
+        "",
+        "Nothing on the way to this number asks for a gradient: make the parameters tensors with "
+        "`requires_grad=True` before the loss is computed, and do not detach in between.",
+    ),
+    (
+        r'"bitwise_xor_\w+" not implemented|unsupported operand type\(s\) for \^',
+        r"\^",
+        "In Python a power is `**`, as in `x**2`; `^` is something else.",
+    ),
+    (
+        r"'(float|int)' object has no attribute 'item'",
+        "",
+        "This is a plain number already: leave `.item()` out.",
+    ),
+    (
+        r"'(float|int)' object has no attribute '(requires_grad_?|grad|backward|detach|mean|sum|shape)'",
+        "",
+        "This is a plain number, not a tensor: `torch.tensor(…)` makes one of it.",
+    ),
+    (
+        r"a leaf Variable that requires grad is being used in an in-place operation",
+        "",
+        "Move parameters inside `with torch.no_grad():`, so that the move itself has no gradient.",
+    ),
+    (
+        r"Trying to backward through the graph a second time",
+        "",
+        "Each `backward()` uses up its loss: compute the loss anew before the next.",
+    ),
+    (
+        r"grad can be implicitly created only for scalar outputs",
+        "",
+        "`backward()` starts from one number: take a mean or a sum first.",
+    ),
+    (
+        r"a Tensor with \d+ elements cannot be converted to Scalar|only one element tensors can be converted",
+        "",
+        "This tensor holds several numbers where one is wanted: a mean, a sum or an index is missing.",
+    ),
+    (
+        r"Boolean value of Tensor with more than one value is ambiguous",
+        "",
+        "A tensor of several numbers is neither true nor false: ask about one number.",
+    ),
+    (
+        r"No module named '(solution|checks|mistakes|accepted|exercise|figures)'",
+        "",
+        "The lesson's own files cannot be imported here: your text stands alone.",
+    ),
+)
 
 
 class _LearnersFile(CellNames):
@@ -67,6 +122,15 @@ def describe_raised(error: BaseException, file: str) -> LearnerError:
         line=line,
         tensors=output["tensors"],
     )
+
+
+def find_remedy(error: LearnerError, file: str) -> str:
+    """A plain sentence for a well-known message; "" where there is none that is surely right."""
+    line = linecache.getline(file, error.line) if error.line else ""
+    for message, needed, remedy in _REMEDIES:
+        if re.search(message, error.message) and re.search(needed, line):
+            return remedy
+    return ""
 
 
 def _rename(frame: dict[str, Any]) -> dict[str, Any]:

@@ -5,10 +5,12 @@ first, then a picture is taken of all they use (tampering.py), and only then the
 kinds are read by forms.py and run nothing.
 """
 
+import os
 import sys
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,7 +29,13 @@ from nn2llm.course.grading.loading import (
 )
 from nn2llm.course.grading.namespaces import LEARNERS_MODULE, Learner, Reference, suggest_name
 from nn2llm.course.grading.printing import Printed, capture
-from nn2llm.course.grading.raised import describe_raised, has_learner_frame, register_text
+from nn2llm.course.grading.raised import (
+    describe_raised,
+    find_remedy,
+    has_learner_frame,
+    register_text,
+)
+from nn2llm.course.grading.reaching import find_reach
 from nn2llm.course.grading.session import CheckFailed, Session, describe_error, new_session
 
 __all__ = ["run_job"]
@@ -74,6 +82,14 @@ def _grader_failed(why: str) -> str:
 
 
 def _grade_code(grader: Grader, text: str, seed: int) -> Verdict:
+    reach = find_reach(text)
+    if reach is not None:
+        word, line = reach
+        message = (
+            f"Line {line} uses `{word}`, which reaches into the checker beside your code, "
+            "so nothing was run. No exercise needs it: take that out."
+        )
+        return Verdict(grader.exercise.name, "stopped", message, seed)
     picture = tampering.take_picture(grader.modules)
     verdict = grade_text(grader, text, seed, picture)
     if verdict.status == "passed":
@@ -98,7 +114,11 @@ def grade_text(grader: Grader, text: str, seed: int, picture: "tampering.Picture
         CheckResult(name, title_of(name, check), "not run") for name, check in grader.checks.items()
     ]
     register_text(file, text)
-    with new_session(seed) as session, capture(file, muted=picture is None) as printed:
+    with (
+        new_session(seed) as session,
+        capture(file, muted=picture is None) as printed,
+        _close_folder(grader.folder),
+    ):
         try:
             names = _load_text(text, file, session)
         except BaseException as error:
@@ -107,6 +127,29 @@ def grade_text(grader: Grader, text: str, seed: int, picture: "tampering.Picture
             _run_checks(grader, verdict, names, text, file, session, printed, picture)
     verdict.printed, verdict.cut, verdict.warnings = printed.text(), printed.cut, printed.warnings
     return verdict
+
+
+@contextmanager
+def _close_folder(folder: Path) -> Iterator[None]:
+    """While the learner's text and the checks run, `from solution import …` finds nothing.
+
+    So checks.py imports what it needs of its lesson at its top.
+    """
+    path = str(folder)
+    inside = path in sys.path
+    hidden = {}
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        # as text: there are some two thousand modules, and a Path of each took half of a verdict's time
+        if isinstance(file, str) and os.path.dirname(file) == path:
+            hidden[name] = sys.modules.pop(name)
+    sys.path[:] = [entry for entry in sys.path if entry != path]
+    try:
+        yield
+    finally:
+        if inside and path not in sys.path:
+            sys.path.insert(0, path)
+        sys.modules.update(hidden)
 
 
 def _load_text(text: str, file: str, session: Session) -> dict[str, Any]:
@@ -154,10 +197,13 @@ def _run_checks(
                 _tell_failure(verdict, result, failure)
                 if failure.suspected and failure.diagnosis is None and not placeholders:
                     muted, printed.muted = printed.muted, True
-                    result.diagnosis = diagnosing.diagnose(session, check, learner, reference)
+                    others = {key: item for key, item in grader.checks.items() if key != name}
+                    result.diagnosis = diagnosing.diagnose(session, check, learner, reference, others)
                     printed.muted = muted
+                if result.diagnosis is None and not placeholders:
+                    result.diagnosis = _find_exchanged(grader, names)
         except BaseException as error:
-            _tell_other(verdict, result, error, file, session, name)
+            _tell_other(verdict, result, error, file, session, name, grader, picture)
         if session.touched:
             result.status = "failed"
             verdict.status, verdict.message = "stopped", tampering.describe(session.touched)
@@ -173,6 +219,14 @@ def _run_checks(
     verdict.status = "passed"
     count = len(verdict.checks)
     verdict.message = "The check passes." if count == 1 else f"All {count} checks pass."
+
+
+def _find_exchanged(grader: Grader, names: dict[str, Any]) -> str | None:
+    for function in grader.exercise.functions:
+        said = diagnosing.name_exchanged_parameters(names[function], grader.reference[function])
+        if said is not None:
+            return said
+    return None
 
 
 def _find_missing(grader: Grader, names: dict[str, Any]) -> str:
@@ -195,7 +249,8 @@ def _tell_failure(verdict: Verdict, result: CheckResult, failure: CheckFailed) -
 
 def continue_sentence(line: str) -> str:
     """A sentence after a colon: "Nothing …" as "nothing …", but "NaN …" and "`x` …" as they are."""
-    return line[0].lower() + line[1:] if line[1:2].islower() or line[1:2] == " " else line
+    rest = line.partition(" ")[0][1:]
+    return line[0].lower() + line[1:] if not rest or rest.islower() else line
 
 
 def _tell_unfinished(verdict: Verdict, placeholders: dict[str, int]) -> None:
@@ -207,7 +262,8 @@ def _tell_unfinished(verdict: Verdict, placeholders: dict[str, int]) -> None:
 def _tell_error(verdict: Verdict, error: BaseException, file: str, session: Session, check: str) -> None:
     described = describe_raised(error, file)
     verdict.status, verdict.error = "error", described
-    verdict.message = _sentence(described)
+    remedy = find_remedy(described, file)
+    verdict.message = f"{_sentence(described)} {remedy}".rstrip()
 
 
 def _sentence(error: LearnerError) -> str:
@@ -225,7 +281,14 @@ def _sentence(error: LearnerError) -> str:
 
 
 def _tell_other(
-    verdict: Verdict, result: CheckResult, error: BaseException, file: str, session: Session, name: str
+    verdict: Verdict,
+    result: CheckResult,
+    error: BaseException,
+    file: str,
+    session: Session,
+    name: str,
+    grader: Grader,
+    picture: "tampering.Picture | None",
 ) -> None:
     """No CheckFailed: the learner's exception, a plain assert of the check, or the grader's own fault."""
     learners = session.raised is error or has_learner_frame(error, file)
@@ -235,8 +298,10 @@ def _tell_other(
     elif isinstance(error, AssertionError):
         line = str(error) or "A condition of this check does not hold."
         _tell_failure(verdict, result, CheckFailed(Evidence(called=session.last_call, lines=[line])))
+    elif picture is not None and (changed := picture.find_changes()):
+        # not broken: taken apart by the text
+        verdict.status, verdict.message = "stopped", tampering.describe(changed)
     else:
-        path = sys.modules.get("nn2llm_lesson_checks")
-        line_number = find_line(error, str(getattr(path, "__file__", "")))
+        line_number = find_line(error, str(grader.folder / "checks.py"))
         why = f"checks.py, line {line_number}, {name}: {describe_error(error)}"
         verdict.status, verdict.message = "stopped", _grader_failed(why)

@@ -126,7 +126,9 @@ class Session:
         try:
             yield
         except BaseException as error:
-            self.raised = error
+            # from a check's own lambda, a CheckFailed is ours: the learner's function cannot be called so
+            if counted or not isinstance(error, CheckFailed):
+                self.raised = error
             raise
         finally:
             self.depth -= counted

@@ -7,11 +7,12 @@ service.py). All have the keys of a verdict (evidence.py), and `stopped_by` besi
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 from nn2llm.course.grading.limits import GradingJob, Limits
 
-__all__ = ["Stop", "build_stopped", "explain_exit", "finish_verdict"]
+__all__ = ["Stop", "build_stopped", "explain_exit", "finish_verdict", "is_whole"]
 
 _PRINTED_CHARACTERS = 20_000
 """Of what was printed, so much goes to the page."""
@@ -39,7 +40,7 @@ def too_long(limits: Limits, line: int | None = None) -> Stop:
     return Stop(
         "time",
         f"Stopped after {_number(limits.seconds)} s, the limit.{where} Look for a loop that never ends, "
-        "or for work that grows much faster than its input.",
+        "or for work that grows much faster than its input; a loop of many small steps may need fewer.",
     )
 
 
@@ -166,6 +167,59 @@ def build_stopped(
         "cut": len(printed) > _PRINTED_CHARACTERS or stop.by == "output",
         "stopped_by": stop.by,
     }
+
+
+_STATUSES = {"passed", "failed", "unfinished", "error", "stopped"}
+_CHECK_STATUSES = {"passed", "failed", "not run"}
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "exercise": str,
+    "status": str,
+    "message": str,
+    "seed": int,
+    "elapsed_s": (int, float),
+    "checks": list,
+    "error": (dict, NoneType),
+    "printed": str,
+    "cut": bool,
+}
+_CHECK_KINDS: dict[str, type | tuple[type, ...]] = {
+    "name": str,
+    "title": (str, NoneType),
+    "status": str,
+    "evidence": (dict, NoneType),
+    "diagnosis": (str, NoneType),
+    "field": (str, NoneType),
+}
+
+
+def is_whole(verdict: Mapping[str, Any]) -> bool:
+    """Whether it has all that a page reads, of the right kinds: a learner's code may turn what writes it."""
+    if not all(isinstance(verdict.get(name, ...), kind) for name, kind in _KINDS.items()):
+        return False
+    if verdict["status"] not in _STATUSES or not isinstance(verdict.get("part"), str | None):
+        return False
+    for check in verdict["checks"]:
+        if not isinstance(check, Mapping) or check.get("status") not in _CHECK_STATUSES:
+            return False
+        if not isinstance(check.get("name"), str):
+            return False
+        if not all(isinstance(check.get(name), kind) for name, kind in _CHECK_KINDS.items()):
+            return False
+        if not _is_evidence(check.get("evidence") or {}):
+            return False
+    # every check that there is must have passed
+    return verdict["status"] != "passed" or all(check["status"] == "passed" for check in verdict["checks"])
+
+
+def _is_evidence(evidence: Mapping[str, Any]) -> bool:
+    lines, arrays = evidence.get("lines", []), evidence.get("arrays", [])
+    return (
+        all(isinstance(evidence.get(name), str | None) for name in ("called", "returned", "expected"))
+        and isinstance(lines, list)
+        and all(isinstance(line, str) for line in lines)
+        and isinstance(arrays, list)
+        and all(isinstance(array, Mapping) for array in arrays)
+    )
 
 
 def finish_verdict(verdict: Mapping[str, Any], limits: Limits, *, printed: str) -> dict[str, Any]:

@@ -164,6 +164,8 @@ def _constant(records: list[CallRecord], what: str) -> str | None:
     if records[0].about:
         return None
     first = records[0].returned
+    if _numbers(first) is None and flatten(first) is not None and not isinstance(first, Text):
+        return None  # NaN and infinity come out of many calculations that heed their arguments
     pairs = _pairs(records)
     if pairs is not None and all(not np.any(left) for left, _, _ in pairs):
         wrong = [pair for pair in pairs if pair[2].difference is not None]

@@ -2,10 +2,11 @@
 
 Read session.py before. A mistake is named only when it is sure: on every call of the check, in every round,
 the learner's value equals that suspect's and no other's, and where the learner is wrong the suspect is far
-from the reference. One lucky whole number is no proof: see `_weigh`.
+from the reference. One lucky whole number is no proof: see `_Proof`. Nor is one size of data: the exercise's
+other checks must not contradict it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass
 from typing import Any
@@ -55,38 +56,71 @@ def collect_suspects(suspects: Suspects) -> dict[str, Suspect]:
     return {item.says: item for item in suspects}
 
 
-def name_suspect(rounds: list[list[CallRecord]]) -> tuple[str | None, bool]:
+def name_suspect(
+    rounds: list[list[CallRecord]], elsewhere: Callable[[], list[CallRecord]] = list
+) -> tuple[str | None, bool]:
     """(what the only suspect says that fits all calls, whether any suspect fits) over all rounds.
 
-    A suspect that raises anywhere is out. Calls that offer no suspects do not count.
+    A suspect that raises anywhere is out. Calls that offer no suspects do not count. `elsewhere` calls the
+    learner's code with other arguments, where one that fits by chance (with 3 pages, 3/2 is both n/2 and
+    n/(n - 1)) does not; it is asked only if some suspect fits.
     """
     records = [record for calls in rounds for record in calls]
     says = list(dict.fromkeys(key for record in records for key in record.suspects))
-    fitting = [key for key in says if _fits(key, records)]
+    proofs = {key: proof for key in says if (proof := _find_proof(key, records)) is not None}
+    if proofs:
+        others = elsewhere()
+        proofs = {key: proof for key, proof in proofs.items() if not _is_contradicted(key, others, proof)}
+    fitting = [key for key, proof in proofs.items() if proof.is_enough()]
     if len(fitting) != 1:
         return None, bool(fitting)
     return fitting[0], True
 
 
-def _fits(says: str, records: list[CallRecord]) -> bool:
+def _find_proof(says: str, records: list[CallRecord]) -> "_Proof | None":
+    """What the wrong values prove; None where the suspect does not fit a call."""
     proof = _Proof()
     for record in records:
         if says not in record.suspects:
             # the learner fails here too, and nobody said what this suspect does: not the whole story
             if record.suspects and record.difference is not None:
-                return False
+                return None
             continue
         try:
             value = record.suspects[says]()
         except Exception:
-            return False
+            return None
         if not agree(record.returned, value, record.tolerance):
-            return False
+            return None
         if record.difference is not None:
             if not _is_far(value, record.expected, record.tolerance):
-                return False
+                return None
             proof.add(record)
-    return proof.is_enough()
+    return proof
+
+
+def _is_contradicted(says: str, records: list[CallRecord], proof: "_Proof") -> bool:
+    """Whether the learner's value is clearly another than this suspect's on some call that offers it.
+
+    Calls on which they agree add to the proof.
+    """
+    for record in records:
+        numbers = flatten(record.returned)
+        if says not in record.suspects or numbers is None or not _are_finite(numbers):
+            continue
+        try:
+            value = record.suspects[says]()
+        except Exception:
+            continue
+        if _is_far(value, record.returned, record.tolerance):
+            return True
+        if record.difference is not None and agree(record.returned, value, record.tolerance):
+            proof.add(record)
+    return False
+
+
+def _are_finite(numbers: list[Any]) -> bool:
+    return all(isinstance(number, str) or bool(np.isfinite(number)) for number in numbers)
 
 
 def _is_far(value: Plain, expected: Plain, tolerance: Tolerance) -> bool:

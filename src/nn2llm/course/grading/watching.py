@@ -22,6 +22,7 @@ from nn2llm.course.grading.stopped import (
     build_stopped,
     explain_exit,
     finish_verdict,
+    is_whole,
     lost_channel,
     too_long,
     too_many_files,
@@ -94,6 +95,8 @@ def watch(
             _remove_shared_memory(user)
     elapsed_s = time.monotonic() - started
     printed = watcher.printed.decode("utf-8", "replace")
+    if stop is None and watcher.reader.verdict is not None and not is_whole(watcher.reader.verdict):
+        stop = lost_channel()
     if stop is None and watcher.reader.verdict is not None:
         verdict = finish_verdict(watcher.reader.verdict, limits, printed=printed)
     else:

@@ -16,6 +16,7 @@ from pathlib import Path
 import nn2llm
 from nn2llm.core.errors import ConfigError, LessonError, Nn2llmError
 from nn2llm.core.files import replace_folder, storage_errors
+from nn2llm.course.checkpoints import list_pages
 from nn2llm.course.glossary import build_glossary
 from nn2llm.course.graph import build_graph
 from nn2llm.course.lesson import Cell, Course, Lesson, LessonProblem
@@ -124,7 +125,7 @@ class _Builder:
             assets=self.write_assets(bundle),
             broken=self.broken,
         )
-        for entry in self.course.lessons:
+        for entry in list_pages(self.course):
             lesson = lessons.get(entry.slug)
             if lesson is None:
                 text = pages.missing_lesson(entry)
@@ -148,7 +149,7 @@ class _Builder:
     def load_lessons(self) -> dict[str, Lesson]:
         """The lessons that can be shown; the others are in `broken` and `problems`."""
         lessons: dict[str, Lesson] = {}
-        for entry in self.course.lessons:
+        for entry in list_pages(self.course):
             if not self.course.is_ready(entry.slug):
                 continue
             try:

@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from nn2llm import __version__
+from nn2llm.course.checkpoint_page import fill_gap
 from nn2llm.course.glossary import GlossaryEntry
 from nn2llm.course.graph import Graph
 from nn2llm.course.inline import Links
@@ -28,6 +29,9 @@ __all__ = ["Pages", "relocate"]
 _LINKS = Links(lesson="{slug}.html", file="../files/{slug}/{path}")
 _OUTPUT_PLACE = re.compile(r'<div class="cell-outputs"(?: data-cell="[^"]*")? aria-live="polite"></div>')
 _CHECK = '<button class="eq-check" type="button" hidden></button>'
+_MIXED = (
+    '<p class="outputs-note">In the live course, questions of these lessons stand here, chosen for you.</p>'
+)
 _NOT_RUN = '<p class="outputs-note">Not run in this build.</p>'
 
 
@@ -91,7 +95,7 @@ class Pages:
             for verdict in read_verdicts(result.outputs)
             if verdict["eq"]
         ]
-        html = _fill_outputs(rendered.html, lesson, results, save)
+        html = fill_gap(_fill_outputs(rendered.html, lesson, results, save), _MIXED)
         # where no editor takes its place, the keyboard must be able to scroll it
         html = html.replace('<pre class="cell-code" data-code>', '<pre class="cell-code" tabindex="0">')
         for verdict in verdicts:
@@ -110,17 +114,18 @@ class Pages:
 
     def missing_lesson(self, entry: SyllabusLesson) -> str:
         """A lesson that is coming, or broken."""
+        node = self.graph.nodes.get(entry.slug)  # a checkpoint is none: nothing needs it
         return self._render(
             "missing.html",
             root="../",
             page="lesson",
             broken=self.broken.get(entry.slug),
-            unlocks=[self.course.lesson(slug) for slug in self.graph.nodes[entry.slug].needed_by],
+            unlocks=[self.course.lesson(slug) for slug in node.needed_by] if node is not None else [],
             **self._frame_of(entry),
         )
 
     def _frame_of(self, entry: SyllabusLesson) -> dict[str, Any]:
-        before, after = self.course.neighbours(entry.slug)
+        before, after = self.course.neighbours(entry.slug, checkpoints=True)
         return {
             "entry": entry,
             "topic": next(topic for topic in self.course.topics if topic.number == entry.topic),

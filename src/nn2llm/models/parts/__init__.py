@@ -11,11 +11,12 @@ options that the lesson does not need. The names are those of the symbols that i
 learner reads in the library is what they wrote. The parts below stand in the order in which data flows:
 tokens to hidden states, hidden states to a loss, the loss to a step, the model's scores to the next token.
 
-    forward.py    the training pass of a GPT written as calls of the parts
-    checking.py   how a part is compared; checks_*.py what is compared
-    loading.py    a part's text becomes functions; PartError says what is wrong with it
+    loading.py     a part's text becomes functions; PartError says what is wrong with it
+    checking.py    how a part is compared; checks_*.py what is compared
+    forward.py     the training pass of a GPT written as calls of the parts
+    rehearsal.py   all parts together at the size of a run, before the run is written
 
-A new part needs an entry here, checks, and a place where it is called: forward.py or train/mine.py.
+A new part needs an entry here, checks, and a place where it is called: forward.py or train/mine_trainer.py.
 This module imports no torch, because the course's server reads it. Used by course/mygpt.py, train/mine.py,
 app/pages_mygpt.py and cli/pretrain.py.
 """
@@ -105,6 +106,8 @@ class PartSource:
     slug: str | None = None
     """Lesson and exercise that it passed; None for one that was written by hand."""
     exercise: str | None = None
+    run: str | None = None
+    """Folder of the run whose copy this is: that copy stays as it is."""
 
     @property
     def sha256(self) -> str:

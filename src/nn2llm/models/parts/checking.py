@@ -5,20 +5,29 @@ trains, and the inputs themselves, which must stay as they were. Tolerances are 
 two orders of the same additions: 5e-6 + 2e-5 of the value, and 2e-5 + 1e-4 for gradients, which are longer
 sums. Large scores are whole numbers, whose products are exact: no right answer is refused for its rounding.
 
-Read loading.py before; checks_*.py hold the checks. Used by train/mine.py and cli/sample.py.
+Read loading.py before; checks_*.py hold the checks. Used by rehearsal.py and cli/mine.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 
+from nn2llm.core.files import write_bytes_atomic
 from nn2llm.models.parts import PARTS, PartError, PartSource
-from nn2llm.models.parts.loading import describe_failure, load_part, suggest_remedy
+from nn2llm.models.parts.loading import (
+    TIME_LIMIT_S,
+    describe_failure,
+    load_part,
+    suggest_remedy,
+    time_limit,
+    torch_unchanged,
+)
 
 __all__ = ["Check", "Trial", "check_part", "check_parts", "compare", "fail"]
 
@@ -75,7 +84,19 @@ def check_parts(sources: Mapping[str, PartSource], *, device: torch.device | str
     Raises:
         PartError: naming the part, the check, what was called, returned and expected, and what to do.
     """
-    return sum(check_part(source, device=device) for source in sources.values())
+    files = {Path(source.path): source for source in sources.values() if Path(source.path).exists()}
+    num_checks = 0
+    for source in sources.values():
+        num_checks += check_part(source, device=device)
+        gone = [path for path in files if not path.exists()]
+        for path in gone:
+            write_bytes_atomic(path, files[path].text.encode())
+        if gone:
+            raise PartError(
+                f"Your part {source.name} deletes files: {', '.join(map(str, gone))} had to be written "
+                f"again. Take that out. {suggest_remedy(source)}"
+            )
+    return num_checks
 
 
 def check_part(source: PartSource, *, device: torch.device | str = "cpu", seed: int | None = None) -> int:
@@ -93,26 +114,22 @@ def check_part(source: PartSource, *, device: torch.device | str = "cpu", seed: 
     else:
         generator.manual_seed(seed)
     trial = Trial(functions, torch.device(device), generator)
-    before = torch.get_rng_state()
-    try:
-        for check in CHECKS[source.name]:
-            try:
-                with torch.enable_grad():
-                    check.run(trial)
-            except CheckFailed as found:
-                raise PartError(
-                    f"Your part {source.name} ({source.path}) does not compute what the library's does: "
-                    f"check {check.title!r} fails: {found} {suggest_remedy(source)}"
-                ) from found
-            except (KeyboardInterrupt, GeneratorExit):
-                raise
-            except BaseException as error:
-                raise PartError(
-                    f"Your part {source.name} fails in check {check.title!r}: "
-                    f"{describe_failure(error, source.path)}. {suggest_remedy(source)}"
-                ) from error
-    finally:
-        torch.set_rng_state(before)  # a part that draws numbers must not change the run
+    for check in CHECKS[source.name]:
+        try:
+            with torch.enable_grad(), torch_unchanged(source), time_limit(TIME_LIMIT_S):
+                check.run(trial)
+        except CheckFailed as found:
+            raise PartError(
+                f"Your part {source.name} ({source.path}) does not compute what the library's does: "
+                f"check {check.title!r} fails: {found} {suggest_remedy(source)}"
+            ) from found
+        except (KeyboardInterrupt, PartError):
+            raise
+        except BaseException as error:
+            raise PartError(
+                f"Your part {source.name} fails in check {check.title!r}: "
+                f"{describe_failure(error, source.path)}. {suggest_remedy(source)}"
+            ) from error
     return len(CHECKS[source.name])
 
 
@@ -131,7 +148,7 @@ def compare(
     Raises:
         CheckFailed: if they do not.
     """
-    ours, theirs = _copy(arguments, wrt), _copy(arguments, wrt)
+    (ours, our_leaves), (theirs, their_leaves) = _copy(arguments, wrt), _copy(arguments, wrt)
     returned = trial.functions[name](*ours)
     expected = reference(*theirs)
     shown = (
@@ -150,8 +167,11 @@ def compare(
                 "make a new tensor."
             )
     if wrt:
-        labels = [_ARGUMENT_NAMES[name][position] for position in wrt]
-        _compare_gradients(trial, called, labels, returned, expected, ours, theirs, wrt)
+        leaves = {
+            _ARGUMENT_NAMES[name][position]: (our_leaves[position], their_leaves[position])
+            for position in wrt
+        }
+        _compare_gradients(trial, called, returned, expected, leaves)
 
 
 def fail(called: str, returned: Any, expected: Any, why: str) -> NoReturn:
@@ -205,31 +225,31 @@ def _compare_numbers(
         wrong = ~((one == other) | (difference <= tolerance[0] + tolerance[1] * other.abs()))
     if not bool(wrong.any()):
         return
-    if difference is None:
-        why = f"{int(wrong.sum())} of {wrong.numel()} differ."
-    elif bool(returned.isnan().any()):
+    if difference is not None and bool(returned.isnan().any()):
         why = f"{int(returned.isnan().sum())} of {wrong.numel()} are NaN."
     else:
-        at = int(difference.flatten().argmax())
-        place = [int(index) for index in torch.unravel_index(torch.tensor(at), difference.shape)]
-        where = f" at {place}" if place else ""
-        why = (
-            f"the largest difference is {float(difference.max()):.2g}{where}; "
-            f"{int(wrong.sum())} of {wrong.numel()} differ."
+        # the numbers shown begin the tensor, and may all be right: say those of one that is wrong
+        at = int((wrong.int() if difference is None else difference).flatten().argmax())
+        place = [int(index) for index in torch.unravel_index(torch.tensor(at), wrong.shape)]
+        what = (
+            "the first is"
+            if difference is None
+            else f"the largest difference is {float(difference.max()):.2g},"
         )
+        has, wants = (_show(tensor.detach().flatten()[at]) for tensor in (returned, expected))
+        where = f" at {place}" if place else ""
+        why = f"{int(wrong.sum())} of {wrong.numel()} differ; {what}{where}: {has}, not {wants}."
     fail(f"{called}{of_what}", returned, expected, why)
 
 
 def _compare_gradients(
     trial: Trial,
     called: str,
-    labels: Sequence[str],
     returned: Any,
     expected: Any,
-    ours: Sequence[Any],
-    theirs: Sequence[Any],
-    wrt: Sequence[int],
+    leaves: Mapping[str, tuple[Tensor, Tensor]],
 ) -> None:
+    """`leaves`: the learner's and the library's copy of each argument whose gradient counts, by its name."""
     outputs = _list_tensors(returned)
     if not any(output.requires_grad for output in outputs):
         raise CheckFailed(
@@ -241,24 +261,30 @@ def _compare_gradients(
         total = sum((one * weight).sum() for one, weight in zip(results, weights, strict=True))
         assert isinstance(total, Tensor)
         total.backward()
-    for label, position in zip(labels, wrt, strict=True):
-        gradient, right = ours[position].grad, theirs[position].grad
+    for label, (ours, theirs) in leaves.items():
         of_what = f": the gradient of {label}"
-        if gradient is None:
+        if ours.grad is None:
             raise CheckFailed(f"{called}{of_what} is missing, so that nothing before it could learn.")
-        _compare_numbers(called, gradient, right, GRADIENT_TOLERANCE, of_what)
+        assert theirs.grad is not None
+        _compare_numbers(called, ours.grad, theirs.grad, GRADIENT_TOLERANCE, of_what)
 
 
-def _copy(arguments: Sequence[Any], wrt: Sequence[int]) -> list[Any]:
+def _copy(arguments: Sequence[Any], wrt: Sequence[int]) -> tuple[list[Any], dict[int, Tensor]]:
+    """Copies to call with; and the leaves, by position, in which their gradients arrive."""
     copies: list[Any] = []
+    leaves: dict[int, Tensor] = {}
     for position, value in enumerate(arguments):
-        if isinstance(value, Tensor):
-            copies.append(value.detach().clone().requires_grad_(position in wrt))
+        if position in wrt:
+            leaves[position] = value.detach().clone().requires_grad_()
+            # as in a model: no leaf, which torch would not let anyone change in place
+            copies.append(leaves[position].clone())
+        elif isinstance(value, Tensor):
+            copies.append(value.detach().clone())
         elif isinstance(value, list) and all(isinstance(one, Tensor) for one in value):
             copies.append([one.detach().clone() for one in value])
         else:
             copies.append(value)
-    return copies
+    return copies, leaves
 
 
 def _list_tensors(value: Any) -> list[Tensor]:
@@ -290,4 +316,5 @@ def _show(value: Any, *, short: bool = False) -> str:
         return f"{value:.6g}"
     if callable(value):
         return getattr(value, "__name__", "a function")
-    return repr(value)[:80]
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:80]}…"

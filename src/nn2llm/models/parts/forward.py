@@ -6,7 +6,7 @@ torch's kernel, so a gap costs nothing. The model itself is not touched: held-ou
 it, on the weights that the parts have trained.
 
 Read models/gpt.py before: this is the same, without a KV cache, which training does not need. Used by
-train/mine.py; a test proves both equal for every shape of model.
+train/mine_trainer.py and rehearsal.py; a test proves both equal for every shape of model.
 """
 
 from __future__ import annotations

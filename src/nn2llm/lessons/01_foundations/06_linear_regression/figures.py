@@ -107,14 +107,16 @@ def compare_fits() -> None:
         unseen = columns(load_unseen_pages()) @ best
         table[name] = np.sqrt(np.mean((x @ best - y) ** 2)), unseen
     counted = np.array([page.tokens for page in load_unseen_pages()])
-    print(f"{'':36}{'A':>7}{'B':>7}{'C':>7}")
+    print(f"{'':28}{'A':>7}{'B':>7}{'C':>7}")
     misses = "".join(f"{miss:7.0f}" for miss, _ in table.values())
-    print(f"{'the 38 pages: typical miss in tokens':36}{misses}")
+    print("The 38 pages of the fit")
+    print(f"{'  typical miss, in tokens':28}{misses}")
+    print("\nSeven unseen pages: predicted against counted")
     for at, page in enumerate(load_unseen_pages()):
         row = "".join(f"{unseen[at] / counted[at] - 1:+7.0%}" for _, unseen in table.values())
-        print(f"unseen: {page.name:28}{row}")
+        print(f"  {page.name:26}{row}")
     row = "".join(f"{unseen.sum() / counted.sum() - 1:+7.0%}" for _, unseen in table.values())
-    print(f"{'all seven unseen ones together':36}{row}")
+    print(f"{'  all seven added up':28}{row}")
 
 
 def _take_characters(pages: list[Page]) -> np.ndarray:
