@@ -252,10 +252,10 @@ def test_chosen_options_explain_themselves_after_a_check_alone(ask, grader):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("rate = (", "Line 1 of your file cannot be read"),
+        ("rate = (", "Line 1 is not Python yet"),
         ('rat = "a"', "Did you mean 'rate'?"),
-        ("rate = print()", "gives rate no plain value"),
-        ("import os", "Line 1 of your file is no answer to a field"),
+        ("rate = print()", "Line 1 of your file: `rate` must be a plain value"),
+        ("import os", "Only lines like `name = value` belong in this file"),
     ],
 )
 def test_a_form_spoilt_by_hand_says_what_is_wrong(ask, site, grader, text, words):

@@ -362,7 +362,7 @@ def test_derive_draws_while_one_types_and_shows_where_two_formulas_disagree(open
     panel.box.get_by_text("Taken over from another editor").wait_for()
     assert field.input_value() == "3*x"
     panel.path.write_text("slope = (\n")
-    panel.box.get_by_text("Line 1 of your file cannot be read").wait_for()
+    panel.box.get_by_text("Line 1 is not Python yet").wait_for()
 
 
 def test_decide_explains_what_was_chosen_by_keyboard_alone(open_lesson):

@@ -156,7 +156,7 @@ def test_a_verdict_shows_evidence_first_and_nothing_of_the_learner_is_html() -> 
     page = render_verdict(VERDICT, "T", "/x.py", ["A note."])
     assert "<script" not in page
     assert "<b>" not in page
-    assert page.index("f(x=&lt;1&gt;)") < page.index("What is it?")
+    assert page.index("f(x=&lt;1&gt;)") < page.index("What went wrong?")
     assert '<td class="marked">2 *</td>' in page
     assert "<code>1</code>" in page
     text = format_verdict(VERDICT, "T", "/x.py", ["A note."])

@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nn2llm.core.errors import Nn2llmError
-from nn2llm.course.exercises.forms import read_form
+from nn2llm.course.exercises.forms import FormError, explain_syntax, read_form
 from nn2llm.course.exercises.model import Exercise
 from nn2llm.course.grading.stopped import is_whole
 from nn2llm.course.highlighting import highlight_code
@@ -48,10 +47,14 @@ def _read_values(exercise: Exercise, text: str) -> tuple[dict[str, Any] | None, 
     if not exercise.is_form:
         return None, None
     try:
-        values = read_form(exercise, text)
-    except Nn2llmError as error:
-        return None, str(error)
-    return {name: _make_plain(value) for name, value in values.items()}, None
+        values = read_form(text, tuple(field.name for field in exercise.fields))
+    except FormError as error:
+        return None, f"Line {error.line} of your file: {error}"
+    except SyntaxError as error:
+        return None, explain_syntax(error, text, error.lineno, str(error.msg))
+    except (ValueError, RecursionError, MemoryError):
+        return None, "Your file cannot be read as Python. Reset begins again."
+    return {name: _make_plain(value) for name, value in values.items() if value is not ...}, None
 
 
 def _make_plain(value: Any) -> Any:

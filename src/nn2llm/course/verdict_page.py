@@ -78,7 +78,7 @@ def render_verdict(verdict: Mapping[str, Any], title: str, path: str, notes: Ite
     told = [check["diagnosis"] for check in checks if check.get("diagnosis")]
     if told:
         said = "".join(f"<p>{_code(text)}</p>" for text in told)
-        parts.append(f"<details><summary>What is it?</summary>{said}</details>")
+        parts.append(f"<details><summary>What went wrong?</summary>{said}</details>")
     parts += [f"<p>{_code(text)}</p>" for text in (verdict.get("part"), *notes) if text]
     parts.append(f"<p><small>{html.escape(path)}</small></p>")
     return f'<style>{_STYLE}</style><div class="nn2llm-verdict {html.escape(status)}">{"".join(parts)}</div>'

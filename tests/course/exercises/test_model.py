@@ -199,6 +199,8 @@ YAML_FAULTS = [
     ("answer: b", "answer: c", 51, "answer is 'c', which is no option. Options are a, b."),
     ("why: It is better.", "wy: It is better.", 54, "unknown key 'wy'. Did you mean 'why'?"),
     ("answer: 117", "answer: many", 55, "answer is 'many'. It must be a number."),
+    ("answer: 117", "answer: 117, follows: which", 55, "Name a choice field that stands before."),
+    ("answer: 117", "answer: 117, whole: perhaps", 55, "It must be true or false."),
     ("core: false", "functions: [double]", 29, "functions is for implement and repair, this is derive"),
     (
         "checks: [check_double]",

@@ -117,6 +117,7 @@ def test_read_as_a_mathematician_would(text, expected):
         ("Σ" * 60 + "x", "Too many sums in a row", None),
         ("∂L/∂w = ", "no ∂ in the answer", 0),
         ("dL/dw = 2 = 3", "right-hand side alone", 6),
+        ("2*x[0]", "`x[…]` picks one element: write `x`", 3),
     ],
 )
 def test_errors_are_one_sentence_with_the_place(text, says, position):

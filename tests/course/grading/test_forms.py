@@ -218,7 +218,7 @@ def test_the_right_choice_and_number_are_not_given_away(lesson):
     [
         ("import os\n", "Line 1: Only lines like `name = value`"),
         ("fit = 'b'\nprint(fit)\n", "Line 2: Only lines like"),
-        ("fitt = 'b'\n", "no field `fitt` here. Did you mean `fit`?"),
+        ("fitt = 'b'\n", "no field `fitt` here. Did you mean 'fit'?"),
         ("fit = open('x')\n", "Line 1: `fit` must be a plain value"),
         ("miss = 2 * 58.5\n", "not something to compute"),
         ("fit, miss = 'b', 3\n", "Only lines like"),

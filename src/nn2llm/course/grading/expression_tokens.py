@@ -31,6 +31,7 @@ _TOKEN = re.compile(
 )
 # bounds and index of a sum; its order is the vectors' own
 _BOUNDS = re.compile(r"(?<=Σ)\s*(?:_(?:\{[^{}]*\}|\w)|[ᵢⱼₖ])(?:\s*\^(?:\{[^{}]*\}|\w))?")
+_ELEMENT = re.compile(r"(?<![^\W\d_])([^\W\d_]\w*)\[")
 _LEFT_SIDE = re.compile(r"([^=<>!]*?)=(?!=)")
 _DERIVATIVE = re.compile(r"(?:∂|d)\s*(\w*)\s*/\s*(?:∂|d)\s*(\w+)\s*(\w*)")
 _INSTEAD = {
@@ -79,6 +80,13 @@ def split_tokens(text: str) -> list[Token]:
     if len(text) > _MAX_LENGTH:
         raise ExpressionError(f"This is longer than {_MAX_LENGTH} characters; an answer is shorter.", 0)
     length = len(text)
+    # read as a bracket, `x[0]` would be x times 0
+    element = _ELEMENT.search(text)
+    if element is not None:
+        raise fail(
+            f"`{element[1]}[…]` picks one element: write `{element[1]}`, it stands for all of them",
+            element.end() - 1,
+        )
     tokens: list[Token] = []
     text, place = _BOUNDS.sub(lambda match: " " * len(match[0]), _normalise(text)), 0
     while place < len(text):

@@ -1,6 +1,6 @@
 """Form kinds: the learner's file is one assignment a field, and each is judged on its own.
 
-Read loading.py, form_reading.py and expressions.py before. Every field is judged, so that one Check tells
+Read loading.py, exercises/forms.py and expressions.py before. Every field is judged, so that one Check tells
 about all of them. The right choice or number is not shown beside a wrong one: that would end the exercise.
 Used by running.py.
 """
@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from nn2llm.course.exercises.model import Exercise, Field, Option, Suspect
-from nn2llm.course.grading.evidence import CheckResult, CheckStatus, Evidence, LearnerError, Verdict
-from nn2llm.course.grading.expressions import compare_expressions
-from nn2llm.course.grading.form_reading import (
+from nn2llm.course.exercises.forms import (
     FormError,
     count_words,
     explain_syntax,
     read_form,
     read_number,
 )
+from nn2llm.course.exercises.model import Exercise, Field, Option, Suspect
+from nn2llm.course.grading.evidence import CheckResult, CheckStatus, Evidence, LearnerError, Verdict
+from nn2llm.course.grading.expressions import compare_expressions
 from nn2llm.course.grading.loading import Grader, title_of
 from nn2llm.course.grading.namespaces import Learner, Reference
 from nn2llm.course.grading.raised import describe_raised, register_text

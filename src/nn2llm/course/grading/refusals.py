@@ -8,16 +8,21 @@ Source: PEP 578, https://docs.python.org/3/library/audit_events.html
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
-__all__ = ["NoKeyboard", "refuse_what_an_exercise_needs_not"]
+__all__ = ["NoKeyboard", "hide_answers", "refuse_what_an_exercise_needs_not"]
 
 NO_NETWORK = "An exercise has no network. Take out what connects to another machine, or downloads."
 NO_KEYBOARD = "Nothing can be typed in here: take out input(), and use the function's arguments."
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _HARMLESS = ("/dev/null", "/dev/zero", "/dev/shm/", "\\\\.\\nul")
+_ANSWERS = frozenset(
+    {"solution.py", "accepted.py", "mistakes.py", "checks.py", "exercises.yaml", "quiz.yaml"}
+)
+_hidden_folders: list[str] = []
 
 
 class NoKeyboard(io.TextIOBase):
@@ -71,6 +76,19 @@ def refuse_what_an_exercise_needs_not(folder: str) -> None:
     sys.addaudithook(hook)
 
 
+@contextmanager
+def hide_answers(folder: str) -> Iterator[None]:
+    """Meanwhile the files that hold the answers of the lesson in `folder` cannot be opened.
+
+    Only in a process that refuses (`refuse_what_an_exercise_needs_not`); elsewhere it changes nothing.
+    """
+    _hidden_folders.append(os.path.realpath(folder))
+    try:
+        yield
+    finally:
+        _hidden_folders.pop()
+
+
 def _refuse_network(_: tuple[Any, ...]) -> NoReturn:
     raise PermissionError(NO_NETWORK)
 
@@ -88,8 +106,18 @@ def _guard_address(arguments: tuple[Any, ...]) -> None:
 
 def _guard_open(root: str, arguments: tuple[Any, ...]) -> None:
     path, _, flags = arguments
+    if _hidden_folders and _holds_answers(path):
+        raise PermissionError("An exercise does not read the lesson's own answers. Take that out.")
     if isinstance(flags, int) and flags & _WRITING:
         _guard_paths(root, (path,), (), follow=True)
+
+
+def _holds_answers(path: Any) -> bool:
+    try:
+        folder, name = os.path.split(os.path.realpath(os.fsdecode(path)))
+    except (TypeError, ValueError, OSError):
+        return False  # a descriptor, or no path at all
+    return name in _ANSWERS and folder in _hidden_folders
 
 
 def _guard_paths(root: str, paths: Iterable[Any], folders: Iterable[Any], *, follow: bool = False) -> None:

@@ -36,6 +36,7 @@ from nn2llm.course.grading.raised import (
     register_text,
 )
 from nn2llm.course.grading.reaching import find_reach
+from nn2llm.course.grading.refusals import hide_answers
 from nn2llm.course.grading.session import CheckFailed, Session, describe_error, new_session
 
 __all__ = ["run_job"]
@@ -131,7 +132,7 @@ def grade_text(grader: Grader, text: str, seed: int, picture: "tampering.Picture
 
 @contextmanager
 def _close_folder(folder: Path) -> Iterator[None]:
-    """While the learner's text and the checks run, `from solution import …` finds nothing.
+    """While the learner's text and the checks run, solution.py can be neither imported nor opened.
 
     So checks.py imports what it needs of its lesson at its top.
     """
@@ -145,7 +146,8 @@ def _close_folder(folder: Path) -> Iterator[None]:
             hidden[name] = sys.modules.pop(name)
     sys.path[:] = [entry for entry in sys.path if entry != path]
     try:
-        yield
+        with hide_answers(path):
+            yield
     finally:
         if inside and path not in sys.path:
             sys.path.insert(0, path)
