@@ -99,7 +99,7 @@ def test_questions_are_answered_explained_kept_and_reviewed(serve, open_context,
     assert slope.locator("li").nth(1).locator(".why .katex").count() == 1
     assert slope.get_by_role("link", name="1.1 The first").get_attribute("href") == "#the-question"
     page.wait_for_function(
-        "document.getElementById('spoken')?.textContent.includes('Not right. That halves it.')"
+        "() => document.getElementById('spoken')?.textContent.includes('Not right. That halves it.')"
     )
 
     # again, right; the first answer stays the one that counts
@@ -147,7 +147,7 @@ def test_questions_are_answered_explained_kept_and_reviewed(serve, open_context,
     page.goto("about:blank")
     server.start()
     page.goto(server.base + "/lesson/first")
-    page.wait_for_function("document.querySelectorAll('.question[data-answered]').length === 4")
+    page.wait_for_function("() => document.querySelectorAll('.question[data-answered]').length === 4")
     assert slope.get_attribute("data-answered") == "right"
     assert slope.locator("input").nth(1).is_checked()
     assert twice.get_attribute("data-answered") == "wrong"

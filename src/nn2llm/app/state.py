@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["SETTINGS", "Site", "is_allowed"]
 
 _LOG = logging.getLogger("nn2llm.app")
+_WARM_GRADER_AFTER_S = 6.0
 
 
 def _default_memory_gb() -> float:
@@ -78,6 +79,7 @@ class Site:
         self.stopping = asyncio.Event()
         """Set when the server begins to stop: streams that would go on for ever end."""
         self._lock = threading.Lock()
+        self._warming: threading.Timer | None = None
         self._index: SearchIndex | None = None
         self._glossary: tuple[Course, tuple[GlossaryEntry, ...]] | None = None
         self._grader: GradingService | None = None
@@ -98,8 +100,16 @@ class Site:
             return self._exercises
 
     def warm_grader(self) -> None:
-        """Begin to start the process that grades, so that the first check need not wait for torch."""
-        self.exercises.service.warm()
+        """Soon start the process that grades, so that the first check need not wait for torch.
+
+        Not at once: the page that asks for it, and the first cell on it, need the processor now.
+        """
+        service = self.exercises.service
+        with self._lock:
+            if self._warming is None:
+                self._warming = threading.Timer(_WARM_GRADER_AFTER_S, service.warm)
+                self._warming.daemon = True
+                self._warming.start()
 
     def settings(self) -> dict[str, Any]:
         """All settings; where none was chosen, or one that is none any more, the default."""
@@ -181,6 +191,8 @@ class Site:
     async def close(self) -> None:
         """End kernels and checks, close the database. The training goes on."""
         self.machine.close()
+        if self._warming is not None:
+            self._warming.cancel()
         if self.pool is not None:
             await self.pool.close()
         if self._grader is not None:
