@@ -67,10 +67,10 @@ class Grader:
         self.jobs: list[Any] = []
         self.go_on = threading.Event()
         self.go_on.set()
-        self.warmed = 0
+        self.warmed = threading.Event()
 
     def warm(self) -> None:
-        self.warmed += 1
+        self.warmed.set()
 
     def grade(self, job: Any) -> dict[str, Any]:
         self.jobs.append(job)
@@ -96,7 +96,8 @@ def check_of(**more: Any) -> dict[str, Any]:
     return {**blank, "diagnosis": None, "field": None, **more}
 
 
-def test_untouched_it_has_the_starter_and_gives_nothing_away(ask, site, grader):
+def test_untouched_it_has_the_starter_and_gives_nothing_away(ask, site, grader, monkeypatch):
+    monkeypatch.setattr("nn2llm.app.state._WARM_GRADER_AFTER_S", 0.0)
     answer = ask("GET", AT)
     state = answer.json()
     assert state["text"] == 'import torch\n\n\ndef step(w):\n    """One step."""\n    ...\n'
@@ -113,7 +114,7 @@ def test_untouched_it_has_the_starter_and_gives_nothing_away(ask, site, grader):
     assert data["exercises"][1]["fields"][1] == {
         "name": "miss", "kind": "number", "unit": "tokens", "min_words": None,
     }  # fmt: skip
-    assert grader.warmed == 1
+    assert grader.warmed.wait(30)
 
 
 def test_a_save_that_began_from_an_old_version_writes_nothing_and_shows_both(ask, site, grader):

@@ -198,9 +198,10 @@ def test_it_runs_and_the_readers_names_stay(course: Course, tmp_path: Path, monk
     (check,) = outputs["cell-check"]
     assert check.data["text/plain"].startswith("(1.6.1) checked by numpy: largest difference 0")
     assert outputs["cell-cell-1"][0].data["text/plain"] == "7"
-    assert outputs["cell-long"][0].text == "mine\n"
+    assert "".join(output.text for output in outputs["cell-long"]) == "mine\n"
     assert outputs["cell-bad"][0].ename == "ValueError"
-    assert outputs["cell-deep"][0].text == "deep mine\n"
+    # what is printed may arrive in pieces
+    assert "".join(output.text for output in outputs["cell-deep"]) == "deep mine\n"
 
 
 @pytest.mark.slow
