@@ -271,6 +271,7 @@ def test_a_file_changed_outside_is_taken_or_asked_about_never_lost(open_lesson, 
     assert panel.code == "mine = 5"
 
 
+@pytest.mark.slow
 def test_what_could_not_be_sent_comes_back_after_a_reload_and_two_tabs_agree(open_lesson, wait_until):
     server, page = open_lesson()
     panel = Panel(page, "gradient-step").open()
@@ -293,6 +294,7 @@ def test_what_could_not_be_sent_comes_back_after_a_reload_and_two_tabs_agree(ope
     assert panel.code == RIGHT.rstrip()
 
 
+@pytest.mark.slow
 def test_who_types_on_while_it_is_checked_loses_nothing_and_is_not_interrupted(open_lesson, wait_until):
     _, page = open_lesson()
     panel = Panel(page, "gradient-step").open()
@@ -417,7 +419,7 @@ def test_the_task_can_be_read_without_a_script(open_lesson):
     assert "small rate" not in text
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_axe_finds_nothing_serious_in_an_exercise_at_work(open_lesson, theme):
     if not AXE.is_file():
         pytest.skip("axe-core is not installed (run `python hatch_build.py --check`)")
