@@ -37,8 +37,22 @@ def page(runner, session):
     runner.run(page.close())
 
 
-# The first test must find a fresh kernel.
-def test_run_first_runs_the_cells_above_that_it_needs(runner, page):
+@pytest.fixture
+def fresh_page(runner, pool, tmp_path):
+    """A page whose kernel nobody has used: the tests of this file may run in any order, on any worker."""
+
+    async def open_page():
+        page = Page(await pool.open(make_lesson(tmp_path, "fresh-regression", *LESSON)))
+        await page.until(lambda: page.cells)
+        return page
+
+    page = runner.run(open_page())
+    yield page
+    runner.run(page.close())
+
+
+def test_run_first_runs_the_cells_above_that_it_needs(runner, fresh_page):
+    page = fresh_page
     outputs = runner.run(page.run("fit"))
     assert [output["kind"] for output in outputs] == ["stream", "display"]
     assert outputs[0]["text"] == "30.0\n"
@@ -208,6 +222,7 @@ def test_a_hundred_figures_are_twenty_and_a_sentence(runner, page):
 
 def test_the_lens_tells_what_is_in_the_variables_of_a_cell(runner, page):
     async def ask():
+        await page.run("fit")
         await page.send("lens", cell="fit")
         return await page.next("lens")
 
