@@ -348,6 +348,8 @@ def test_run_above_and_run_all(runner, page):
 
 def test_a_restart_dims_what_stands_and_needed_cells_run_again(runner, page):
     async def restart():
+        for cell in ("fit", "last"):
+            await page.run(cell)
         before = page.session.build_state()["session"]
         begin = len(page.events)
         await page.send("restart")
