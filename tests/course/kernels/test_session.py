@@ -1,4 +1,5 @@
 import asyncio
+import itertools
 import json
 import time
 
@@ -17,6 +18,8 @@ LESSON = [
     ("check", "verify", "from nn2llm.course.cells import verify\nx = 1\nverify(x, 1, false_twin=0, atol=0)"),
     ("last", "print('last')"),
 ]
+
+COUNT = itertools.count()
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +45,7 @@ def fresh_page(runner, pool, tmp_path):
     """A page whose kernel nobody has used: the tests of this file may run in any order, on any worker."""
 
     async def open_page():
-        page = Page(await pool.open(make_lesson(tmp_path, "fresh-regression", *LESSON)))
+        page = Page(await pool.open(make_lesson(tmp_path, f"fresh-{next(COUNT)}", *LESSON)))
         await page.until(lambda: page.cells)
         return page
 
@@ -92,7 +95,9 @@ def test_an_error_shows_the_line_and_the_tensors_on_it(runner, page):
     assert page.cells["free"]["status"] == "error"
 
 
-def test_an_error_stops_the_queue(runner, page):
+def test_an_error_stops_the_queue(runner, fresh_page):
+    page = fresh_page
+
     async def both():
         await page.send("edit", cell="free", code="1 / 0")
         begin = len(page.events)
@@ -105,8 +110,11 @@ def test_an_error_stops_the_queue(runner, page):
     assert page.cells["last"]["outputs"] == []
 
 
-def test_an_endless_loop_is_stopped(runner, page):
+def test_an_endless_loop_is_stopped(runner, fresh_page):
+    page = fresh_page
+
     async def stop():
+        await page.run("fit")
         begin = len(page.events)
         await page.send("run", cell="free", code="print('begun', flush=True)\nwhile True:\n    pass")
         await page.send("run", cell="last")
